@@ -14,6 +14,8 @@ import { judge } from './slow-readers.ts';
 /** What authorization needs of the broker. */
 export interface AuthorizationOptions {
   readonly base: string;
+  /** Home Assistant's discovery prefix. */
+  readonly prefix?: string | undefined;
   readonly anonymous: 'loopback' | 'never';
   readonly credentials?: CredentialStore | undefined;
   /** Bytes that a packet may have once its sender is authenticated. */
@@ -97,11 +99,11 @@ export class Authorization {
 
   /** The reason why a message may not be published, which costs its sender the connection; undefined where it may. */
   refusesPublish(client: ClientOf, packet: Published): string | undefined {
-    const { base, connections, counters, throttledLogs } = this.#options;
+    const { base, prefix, connections, counters, throttledLogs } = this.#options;
     const { topic, retain } = packet;
     const identity = connections.of(client)?.identity;
     let why: string | undefined;
-    if (identity === undefined || !mayPublish(identity, topic, base)) why = 'no right to publish that topic';
+    if (identity === undefined || !mayPublish(identity, topic, base, prefix)) why = 'no right to publish that topic';
     else if (retain && topic.startsWith(`${base}-wire/`)) why = 'wire messages are not retained';
     if (why === undefined) {
       if (retain) this.#limitRetained(client, packet);
@@ -129,9 +131,9 @@ export class Authorization {
 
   /** Whether a client has the right to a filter. */
   mayRead(client: ClientOf, filter: string): boolean {
-    const { base, connections } = this.#options;
+    const { base, prefix, connections } = this.#options;
     const identity = connections.of(client)?.identity;
-    return identity !== undefined && !filter.startsWith(SHARED) && maySubscribe(identity, filter, base);
+    return identity !== undefined && !filter.startsWith(SHARED) && maySubscribe(identity, filter, base, prefix);
   }
 
   /** Whether a client may subscribe to a filter; a refusal is counted and logged. */

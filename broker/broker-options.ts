@@ -13,6 +13,8 @@ export interface BrokerOptions {
    */
   readonly listen: readonly string[];
   readonly base?: string;
+  /** Home Assistant's discovery prefix, default `homeassistant`. */
+  readonly prefix?: string | undefined;
   /** Whether clients on this machine may connect without credentials. */
   readonly anonymous: 'loopback' | 'never';
   readonly credentials?: CredentialStore | undefined;

@@ -94,7 +94,7 @@ class EmbeddedBroker implements RunningBroker {
     const connections = new Connections(limits, counters, throttledLogs.strangers);
     this.#connections = connections;
     this.#disconnectLog = new DisconnectLog(connections, throttledLogs, log);
-    const guarded = { base, anonymous, credentials, maximumPacketSize, slowReaderBytes };
+    const guarded = { base, prefix: options.prefix, anonymous, credentials, maximumPacketSize, slowReaderBytes };
     this.#authorization = new Authorization({ ...guarded, connections, counters, throttledLogs, log });
     this.#aedes = new Aedes({
       concurrency: DELIVERY_SLOTS,

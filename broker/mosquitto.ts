@@ -18,8 +18,8 @@ export interface AclUser {
 }
 
 /** The lines of an access control file for all nodes and these users, under a base topic. */
-export function mosquittoAcl(users: readonly AclUser[], base = 'tessera'): string[] {
-  const sections = users.filter(({ role }) => role !== 'node').map((user) => section(user, base));
+export function mosquittoAcl(users: readonly AclUser[], base = 'tessera', prefix?: string): string[] {
+  const sections = users.filter(({ role }) => role !== 'node').map((user) => section(user, base, prefix));
   const node = rulesOf({ role: 'node', name: '%u' }, base);
   return [
     `# Access rules of Tessera, base topic ${base}, made by \`tessera acl --format mosquitto\`.`,
@@ -32,9 +32,9 @@ export function mosquittoAcl(users: readonly AclUser[], base = 'tessera'): strin
   ];
 }
 
-function section(who: AclUser, base: string): string[] {
+function section(who: AclUser, base: string, prefix: string | undefined): string[] {
   const user = userName(who.role, who.name);
-  const own = rulesOf(who, base);
+  const own = rulesOf(who, base, prefix);
   const asNode = rulesOf({ role: 'node', name: user }, base);
   const covered = (filters: readonly string[], filter: string): boolean =>
     filters.some((allowed) => coversFilter(allowed, filter));

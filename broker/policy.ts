@@ -18,6 +18,7 @@ import {
  *   node      <base>/node/<id>/#, the wire as itself          its inbox, central's to all, who is online, its own topics
  *   camera    <base>/input/<camera>[/<frame>]                 its results and the status of the deployment
  *   viewer    nothing                                         <base>/#
+ *   home      settings of cameras, Home Assistant's status    <base>/#, Home Assistant's discovery
  *   admin     <base>/#                                        everything
  *   local     everything                                      everything
  *
@@ -28,7 +29,7 @@ import {
  */
 
 /** Roles that credentials can carry. */
-export const ROLES = ['central', 'node', 'camera', 'viewer', 'admin'] as const;
+export const ROLES = ['central', 'node', 'camera', 'viewer', 'home', 'admin'] as const;
 /** A role that credentials can carry. */
 export type Role = (typeof ROLES)[number];
 
@@ -47,11 +48,11 @@ export const userName = (role: Role, name: string): string =>
 
 /**
  * The identity of a user name without credentials, as in certificates: `central`, `camera-NAME`, `viewer-NAME`,
- * `admin-NAME`, and any other valid node id. A node whose id begins like a role is that role here.
+ * `home-NAME`, `admin-NAME`, and any other valid node id. A node whose id begins like a role is that role here.
  */
 export function identityOfUser(user: string): { readonly role: Role; readonly name: string } | undefined {
   if (user === CENTRAL) return { role: 'central', name: CENTRAL };
-  const [, role, name] = /^(camera|viewer|admin)-(.+)$/.exec(user) ?? [undefined, 'node', user];
+  const [, role, name] = /^(camera|viewer|home|admin)-(.+)$/.exec(user) ?? [undefined, 'node', user];
   return isRoleName(role as Role, name!) ? { role: role as Role, name: name! } : undefined;
 }
 
@@ -73,8 +74,12 @@ export interface Rules {
   readonly subscribe: readonly string[];
 }
 
-/** The rules of a role and name under `base`; the name may be a placeholder that a broker replaces. */
-export function rulesOf({ role, name }: { readonly role: Role; readonly name: string }, base = 'tessera'): Rules {
+/** The rules of a role and name under `base`, with Home Assistant's discovery under `prefix`; the name may be a placeholder that a broker replaces. */
+export function rulesOf(
+  { role, name }: { readonly role: Role; readonly name: string },
+  base = 'tessera',
+  prefix = 'homeassistant',
+): Rules {
   const inbox = `${base}-wire/+/${name}/#`;
   const { wireShared } = topics(base);
   const wire = WIRE_KINDS.map((kind) => `${base}-wire/${WIRE_VERSION}/+/${kind}/${name}`);
@@ -96,9 +101,10 @@ export function rulesOf({ role, name }: { readonly role: Role; readonly name: st
             'trace/#',
           ].map((topic) => `${base}/${topic}`),
           `${base}/response/#`,
+          `${prefix}/device/+/config`,
           ...wire,
         ],
-        subscribe: [`${base}/#`, inbox, wireShared],
+        subscribe: [`${base}/#`, `${prefix}/status`, inbox, wireShared],
       };
     case 'node':
       return {
@@ -119,21 +125,26 @@ export function rulesOf({ role, name }: { readonly role: Role; readonly name: st
       };
     case 'viewer':
       return { publish: [], subscribe: [`${base}/#`] };
+    case 'home':
+      return {
+        publish: [`${base}/camera/+/+/set`, `${prefix}/status`],
+        subscribe: [`${base}/#`, `${prefix}/#`],
+      };
     case 'admin':
       return { publish: [`${base}/#`], subscribe: ['#', '$SYS/#'] };
   }
 }
 
 /** Whether `who` may publish to `topic` under `base`. */
-export function mayPublish(who: Identity, topic: string, base = 'tessera'): boolean {
+export function mayPublish(who: Identity, topic: string, base = 'tessera', prefix?: string): boolean {
   if (topic.startsWith('$')) return false;
   if (who.role === 'local') return true;
-  if (!rulesOf(who, base).publish.some((allowed) => matchesFilter(allowed, topic))) return false;
+  if (!rulesOf(who, base, prefix).publish.some((allowed) => matchesFilter(allowed, topic))) return false;
   if (topic.startsWith(`${base}-wire/`)) return parseWireTopic(topic)?.from === who.name;
   return who.role !== 'camera' || parseInputTopic(base, topic)?.camera === who.name;
 }
 
 /** Whether `who` may subscribe to `filter` under `base`. */
-export function maySubscribe(who: Identity, filter: string, base = 'tessera'): boolean {
-  return who.role === 'local' || rulesOf(who, base).subscribe.some((allowed) => coversFilter(allowed, filter));
+export function maySubscribe(who: Identity, filter: string, base = 'tessera', prefix?: string): boolean {
+  return who.role === 'local' || rulesOf(who, base, prefix).subscribe.some((allowed) => coversFilter(allowed, filter));
 }

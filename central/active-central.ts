@@ -10,6 +10,7 @@ import type { BlobStore, Bus } from '../shared/ports.ts';
 import { topics } from '../shared/protocol/topics.ts';
 import { BlobServer } from '../shared/runtime/blob-server.ts';
 import type { BusOptions } from '../shared/runtime/bus-options.ts';
+import { packageVersion } from '../shared/runtime/version.ts';
 import type { Wire } from '../shared/runtime/wire.ts';
 import type { ActiveCentralOptions } from './central-options.ts';
 import { Coordinator } from './coordinator/coordinator.ts';
@@ -18,6 +19,7 @@ import type { MeasuredNode } from './coordinator/measured.ts';
 import { defaultOptions } from './coordinator/options.ts';
 import { EffectRunner, type EffectRunnerDeps } from './effects.ts';
 import { FrameTimes, type FrameWork } from './frame-times.ts';
+import type { KeptDevices } from './home-assistant/devices.ts';
 import { FrameAcceptor } from './ingest/acceptor.ts';
 import { BornFrames } from './ingest/born-frames.ts';
 import { policyOf } from './ingest/camera-options.ts';
@@ -32,6 +34,7 @@ import { NodeLink } from './nodes/node-link.ts';
 import { NodeMeasurements } from './nodes/node-measurements.ts';
 import type { NodeTopics } from './nodes/node-topics.ts';
 import { BlobHolders } from './observers/blob-holders.ts';
+import type { HomeAssistantOptions } from './observers/home-assistant.ts';
 import { createObservers } from './observers/list.ts';
 import type { Observer } from './observers/observer.ts';
 import { Observers } from './observers/observers.ts';
@@ -60,6 +63,8 @@ export interface ActiveCentralParts {
   readonly journal: Journal;
   /** Draws pictures for people. */
   readonly pictures: Pick<Pictures, 'draw'>;
+  /** What Home Assistant was told of. */
+  readonly devices: { readonly kept: KeptDevices; readonly keep: (devices: KeptDevices) => void };
   /** What people set of cameras. */
   readonly settings: { readonly kept: KeptSettings; readonly keep: (all: KeptSettings) => void };
   readonly models: ReadonlyMap<string, ServedModel>;
@@ -135,6 +140,8 @@ export class ActiveCentral {
       settings,
       settingChanged: (camera, setting) => this.#settingChanged(camera, setting),
       pictures: parts.pictures,
+      nodes: parts.nodes,
+      homeAssistant: this.#homeAssistant(publisher, throttledLog),
       refused,
       snapshot,
       isAwaited: () => waits.some,
@@ -363,6 +370,25 @@ export class ActiveCentral {
     this.#observers.tell('stop');
     this.#cameras.stop();
     await this.#connection.close(relieved);
+  }
+
+  /** What Home Assistant is told with. */
+  #homeAssistant(publisher: Publisher, throttledLog: LogThrottle): HomeAssistantOptions {
+    const { homeAssistant, base, cameras } = this.#options;
+    const { results, models, refused, nodes, devices } = this.#parts;
+    const fixed = { topics: topics(base), version: packageVersion(), prefix: homeAssistant?.prefix ?? '' };
+    return {
+      isEnabled: homeAssistant !== undefined,
+      bus: results,
+      publisher,
+      context: () => ({ ...fixed, models: [...models.keys(), ...refused.keys()] }),
+      cameras,
+      nodes: () => nodes.registry.nodes,
+      ...devices,
+      throttledLog,
+      time: () => Date.now() / 1000,
+      random: Math.random,
+    };
   }
 
   #settingChanged(camera: string, setting: Setting): void {

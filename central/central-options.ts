@@ -14,6 +14,8 @@ export interface ActiveCentralOptions {
   readonly cameras: Readonly<Record<string, CameraOptions>>;
   readonly acceptUnlistedCameras: boolean;
   readonly coordinator?: Partial<CoordinatorOptions>;
+  /** Home Assistant's discovery; absent: it is told nothing. */
+  readonly homeAssistant?: { readonly prefix: string } | undefined;
   readonly log: Log;
 }
 

@@ -29,7 +29,10 @@ import type { LoadRequest, ServedModel, ServedPlan } from './served-model.ts';
 
 /** What a central uses and owns: it stops all of it. */
 export interface CentralParts
-  extends Pick<ActiveCentralParts, 'bus' | 'results' | 'wire' | 'store' | 'connect' | 'publicKey' | 'settings'> {
+  extends Pick<
+    ActiveCentralParts,
+    'bus' | 'results' | 'wire' | 'store' | 'connect' | 'publicKey' | 'settings' | 'devices'
+  > {
   readonly executor: ActiveCentralParts['executor'] & { stop(): Promise<void> };
   readonly pictures: ActiveCentralParts['pictures'] & { stop(): Promise<void> };
   /** Starts the data plane; `onEnd` is called when it ended by itself and is restarted, with the `plans` in use. */

@@ -15,6 +15,7 @@ import { Wire } from '../shared/runtime/wire.ts';
 import { Central } from './central.ts';
 import type { CentralOptions } from './central-options.ts';
 import { DataPlane } from './data-plane/data-plane.ts';
+import { keptDevices } from './home-assistant/devices.ts';
 import { Journal } from './journal/journal.ts';
 import { lockJournal } from './journal/lock.ts';
 import { recoverFrames } from './journal/recovery.ts';
@@ -70,6 +71,7 @@ export async function openCentral(options: CentralOptions): Promise<Central> {
       log,
     });
     const wire = new Wire({ bus, topics: names, self: CENTRAL, log, now: () => performance.now() });
+    const devices = new KeptJson(stateDir, 'homeassistant.json', 'the list of devices in Home Assistant', keptDevices);
     const kept = new KeptJson(stateDir, 'camera-settings.json', 'the settings of cameras', keptSettings);
     const recovery = recoverFrames({ bus: results, topics: names, journal, log });
     return new Central(options, {
@@ -78,6 +80,10 @@ export async function openCentral(options: CentralOptions): Promise<Central> {
       wire,
       executor,
       pictures: new Pictures(),
+      devices: {
+        kept: devices.read({}, (reason) => log.warn(reason)),
+        keep: (all) => devices.write(all),
+      },
       settings: {
         kept: kept.read({}, (reason) => log.warn(reason)),
         keep: (all) => kept.write(all),

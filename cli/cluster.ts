@@ -37,6 +37,7 @@ export interface ClusterOptions {
   readonly signingKey?: string | undefined;
   readonly cameras: CentralOptions['cameras'];
   readonly acceptUnlistedCameras: boolean;
+  readonly homeAssistant?: CentralOptions['homeAssistant'];
   readonly coordinator?: CentralOptions['coordinator'];
   readonly replan?: CentralOptions['replan'];
   /** Settings of the agents' connection from this process's configuration file, as environment. */
@@ -91,6 +92,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       const broker = await startBroker({
         listen: [...(options.listen ?? ['mqtt://127.0.0.1:0'])],
         base,
+        prefix: options.homeAssistant?.prefix,
         anonymous: 'loopback',
         credentials: options.remoteAccess?.credentials,
         tls: options.tls,
@@ -141,6 +143,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       signingKey: options.signingKey,
       cameras: options.cameras,
       acceptUnlistedCameras: options.acceptUnlistedCameras,
+      homeAssistant: options.homeAssistant,
       ...(options.coordinator === undefined ? {} : { coordinator: options.coordinator }),
       replan: options.replan,
       log,

@@ -17,5 +17,8 @@ export function camerasWithInfer(
   acceptUnlistedCameras: boolean,
 ): CentralOptions['cameras'] {
   if (!acceptUnlistedCameras) return cameras;
-  return { [INFER_CAMERA]: { models: [], hold: 1, offline_after_s: 30, keep: 'every', publish: PUBLISH }, ...cameras };
+  return {
+    [INFER_CAMERA]: { models: [], hold: 1, offline_after_s: 30, keep: 'every', publish: PUBLISH, isHidden: true },
+    ...cameras,
+  };
 }

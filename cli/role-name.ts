@@ -8,7 +8,7 @@ export interface RoleName {
 }
 
 /** The roles again: help must not load the broker. */
-export const ROLE_NAMES = ['central', 'node', 'camera', 'viewer', 'admin'] as const satisfies readonly Role[];
+export const ROLE_NAMES = ['central', 'node', 'camera', 'viewer', 'home', 'admin'] as const satisfies readonly Role[];
 
 /** Reads `NAME` for a node, `central`, or `ROLE:NAME`; throws TESSERA_USAGE. */
 export const roleName: Parser<RoleName> = (text, flag) => {

@@ -10,6 +10,7 @@ import { controlMessage, modelManifest } from '../shared/protocol/messages/contr
 import { echoMessage } from '../shared/protocol/messages/echo.ts';
 import { frameEnvelope } from '../shared/protocol/messages/frame.ts';
 import { heartbeat, leftOut, nodeEvent, nodeInfo, planPreparation } from '../shared/protocol/messages/node.ts';
+import { nodeHealth } from '../shared/protocol/messages/node-health.ts';
 import { objectEvent } from '../shared/protocol/messages/objects.ts';
 import { partMessage } from '../shared/protocol/messages/part.ts';
 import {
@@ -61,6 +62,7 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   'plan-progress': { what: '<base>/plan/<model>/progress', schema: planPreparation },
   'plan-status': { what: '<base>/plan/<model>', schema: planStatus },
   'node-event': { what: '<base>/event/node/<node>', schema: nodeEvent },
+  'node-health': { what: '<base>/node/<node>/health', schema: nodeHealth },
   'object-event': { what: '<base>/event/camera/<camera>', schema: objectEvent },
   stats: { what: '<base>/stats', schema: stats },
   'broker-stats': { what: '<base>/broker/stats', schema: brokerStats },

@@ -49,7 +49,7 @@ const READS_ITSELF = ['shared/runtime/file.ts', 'cli/doctor/look-at-machine.ts',
  */
 const PURE = [
   /^shared\/(?!runtime\/|camera\/live\/|node\/(executor|executor-worker|stage-runner|frame-input|frame-holder)\.ts$)/,
-  /^central\/(coordinator|scheduler|planner|tracking)\//,
+  /^central\/(coordinator|scheduler|planner|tracking|home-assistant)\//,
   /^central\/(leadership\/election(-events)?|journal\/frame-tracker|ingest\/pending)\.ts$/,
   /^broker\/policy\.ts$/,
 ];

@@ -68,6 +68,7 @@ describe('docs/protocol.md', () => {
       named.nodeStatus('<node>'),
       named.nodeInfo('<node>'),
       named.heartbeat('<node>'),
+      named.nodeHealth('<node>'),
       named.stats,
       named.plan('<model>'),
       named.trace('<camera>'),

@@ -183,6 +183,7 @@ interface CentralSettings {
   readonly model?: string;
   readonly cameras?: object;
   readonly planner?: object;
+  readonly homeassistant?: object;
   readonly log?: object;
 }
 

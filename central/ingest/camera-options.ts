@@ -15,6 +15,8 @@ export interface CameraOptions extends Partial<CameraPolicy> {
   readonly publish?: Readonly<Record<CameraTopic, TopicOptions>>;
   /** Sections of its pictures that detectors see as frames of their own; absent: they see the whole picture. */
   readonly sections?: SectionLayout | undefined;
+  /** Not shown in Home Assistant. */
+  readonly isHidden?: boolean;
   /** The node where its frames are born; absent: they come from its topic. */
   readonly node?: string | undefined;
 }

@@ -5,6 +5,7 @@ import type { Topics } from '../../shared/protocol/topics.ts';
 import type { Wire } from '../../shared/runtime/wire.ts';
 import type { Snapshot } from '../coordinator/snapshot.ts';
 import type { CameraOptions } from '../ingest/camera-options.ts';
+import type { NodeTopics } from '../nodes/node-topics.ts';
 import type { Pictures } from '../pictures/pictures.ts';
 import { PacedStates } from '../publish/paced-states.ts';
 import type { Publisher } from '../publish/publisher.ts';
@@ -12,10 +13,12 @@ import type { CameraSettings, Setting } from '../settings/camera-settings.ts';
 import { CameraStatuses } from './camera-statuses.ts';
 import { FallbackLog } from './fallback-log.ts';
 import { FrameTotals } from './frame-totals.ts';
+import { HomeAssistant, type HomeAssistantOptions } from './home-assistant.ts';
 import { Labels } from './labels.ts';
 import { LeftOutNodes } from './left-out.ts';
 import { ModelStatuses } from './model-statuses.ts';
 import { NodeEvents } from './node-events.ts';
+import { NodeHealths } from './node-health.ts';
 import { Objects } from './objects.ts';
 import type { Observer } from './observer.ts';
 import { PlanPreparations } from './plan-preparations.ts';
@@ -35,6 +38,8 @@ export interface ObserverDeps {
   readonly settings: CameraSettings;
   readonly settingChanged: (camera: string, setting: Setting) => void;
   readonly pictures: Pick<Pictures, 'draw'>;
+  readonly nodes: Pick<NodeTopics, 'registry' | 'isThrottled'>;
+  readonly homeAssistant: HomeAssistantOptions;
   /** Models that cannot be served, with the reason. */
   readonly refused: ReadonlyMap<string, Failure>;
   readonly snapshot: () => Snapshot;
@@ -48,8 +53,22 @@ export interface ObserverDeps {
 
 /** Makes the features of an active central; a new feature is a line here. */
 export function createObservers(deps: ObserverDeps): readonly Observer[] {
-  const { publisher, topics, known, cameras, settings, refused, snapshot, isAwaited, wire, bus, log, throttledLog } =
-    deps;
+  const {
+    publisher,
+    topics,
+    nodes,
+    homeAssistant,
+    known,
+    cameras,
+    settings,
+    refused,
+    snapshot,
+    isAwaited,
+    wire,
+    bus,
+    log,
+    throttledLog,
+  } = deps;
   const now = () => performance.now();
   const time = () => Date.now() / 1000;
   const frames = new FrameTotals(now);
@@ -68,6 +87,13 @@ export function createObservers(deps: ObserverDeps): readonly Observer[] {
     new ModelStatuses({ refused, publisher, topics }),
     new NodeEvents({ publisher, topics, log, now, time }),
     new LeftOutNodes({ publisher, topics, log, time }),
+    new NodeHealths({
+      nodes: () => nodes.registry.nodes,
+      isThrottled: (node) => nodes.isThrottled(node),
+      states,
+      topics,
+    }),
+    new HomeAssistant(homeAssistant),
     new FallbackLog(throttledLog),
     new ReadinessLog({ snapshot, isAwaited, log }),
   ];

@@ -10,6 +10,7 @@ import { Pace } from '../publish/pace.ts';
 import type { PacedStates } from '../publish/paced-states.ts';
 import type { Publisher } from '../publish/publisher.ts';
 import type { CameraSettings, Setting } from '../settings/camera-settings.ts';
+import { labelLevel } from '../tracking/label-level.ts';
 import { CameraObjects, type ObjectNews } from '../tracking/objects.ts';
 import type { Observer } from './observer.ts';
 
@@ -39,9 +40,6 @@ interface Followed {
   /** Names of labels that were counted. */
   readonly counted: Set<string>;
 }
-
-/** A label as a level of a topic. */
-export const labelLevel = (label: string): string => label.replace(/[^A-Za-z0-9_-]+/g, '_').slice(0, 64) || '_';
 
 /**
  * Follows what the models find from frame to frame, and publishes how many objects there are of each label, events of

@@ -9,7 +9,7 @@ export interface PacedStatesOptions {
 }
 
 interface Topic {
-  readonly camera: string;
+  readonly camera: string | undefined;
   published: string | undefined;
   at: number;
   /** What is published when the interval is over. */
@@ -30,7 +30,7 @@ export class PacedStates implements Observer {
     this.#options = options;
   }
 
-  set(topic: string, payload: string, camera: string, intervalS: number): void {
+  set(topic: string, payload: string, camera: string | undefined, intervalS: number): void {
     const { now } = this.#options;
     const known = this.#topics.get(topic) ?? {
       camera,

@@ -40,10 +40,15 @@ export class Publisher {
     void this.#send(topic, payload, true);
   }
 
-  /** Publishes a JPEG, which is retained until the camera is forgotten, and not published again after a reconnection. */
+  /** Publishes a JPEG of a camera, which is retained until the camera is forgotten. */
   picture(topic: string, jpeg: Uint8Array, camera: string): void {
     this.#topicsOf(camera).add(topic);
-    void this.#send(topic, jpeg, true);
+    this.retainOnce(topic, jpeg);
+  }
+
+  /** Publishes a retained message that is not published again after a reconnection; an empty one clears the topic. */
+  retainOnce(topic: string, payload: string | Uint8Array): void {
+    void this.#send(topic, payload, true);
   }
 
   /** Clears everything that is retained about a camera, results too. */

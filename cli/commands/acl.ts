@@ -11,7 +11,11 @@ export const command = defineCommand({
     'password file: it adds missing users, and shows each new password once, on standard error.',
   options: {
     format: valueOr('--format <format>', 'mosquitto: an acl_file of Mosquitto 2', oneOf('mosquitto'), 'mosquitto'),
-    user: values('--user <user>', 'a node, or ROLE:NAME (camera, viewer, admin); repeat it for several', roleName),
+    user: values(
+      '--user <user>',
+      'a node, or ROLE:NAME (camera, viewer, home, admin); repeat it for several',
+      roleName,
+    ),
     passwords: value('--passwords <file>', 'password file to make or to add the users to', string),
   },
   examples: [
@@ -40,7 +44,8 @@ export const command = defineCommand({
         if (!users.has(user) && identity !== undefined) users.set(user, identity);
       }
     }
-    for (const line of mosquittoAcl([...users.values()], config.mqtt.base_topic)) out.line(line);
+    for (const line of mosquittoAcl([...users.values()], config.mqtt.base_topic, config.homeassistant.prefix))
+      out.line(line);
     return 0;
   },
 });

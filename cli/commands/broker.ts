@@ -28,7 +28,7 @@ export const command = defineCommand({
     ),
     invite: values(
       '--invite <name>',
-      'enrol a node by a join token, or ROLE:NAME (central, camera, viewer, admin) by a password, unless it is enrolled',
+      'enrol a node by a join token, or ROLE:NAME (central, camera, viewer, home, admin) by a password, unless it is enrolled',
       roleName,
     ),
     inviteFile: value(
@@ -67,6 +67,7 @@ export const command = defineCommand({
     const broker = await startBroker({
       listen,
       base,
+      prefix: config.homeassistant.prefix,
       anonymous,
       credentials,
       tls,

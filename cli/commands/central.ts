@@ -1,5 +1,6 @@
 import { TesseraError } from '../../shared/errors.ts';
 import { defineCommand } from '../command.ts';
+import { homeAssistantOption } from '../home-assistant-option.ts';
 import { camerasWithInfer } from '../infer-camera.ts';
 import type { ToServe } from '../models.ts';
 import {
@@ -88,6 +89,7 @@ export const command = defineCommand({
         signingKey: settings.models.signing_key,
         cameras: camerasWithInfer(settings.cameras, settings.accept_unlisted_cameras),
         acceptUnlistedCameras: settings.accept_unlisted_cameras,
+        ...homeAssistantOption(settings),
         coordinator: { audit_share: settings.central.audit_share, tier: settings.central.tier ?? null },
         replan: replanOptions(settings),
         log,

@@ -9,6 +9,7 @@ import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import { hideUserInfo } from '../../shared/redact.ts';
 import type { Cluster } from '../cluster.ts';
 import { defineCommand } from '../command.ts';
+import { homeAssistantOption } from '../home-assistant-option.ts';
 import { camerasWithInfer } from '../infer-camera.ts';
 import {
   agreementOption,
@@ -102,6 +103,7 @@ export const command = defineCommand({
           [CAMERA]: { models: [], hold: 1, offline_after_s: 30, keep: 'every' },
         },
         acceptUnlistedCameras: settings.accept_unlisted_cameras,
+        ...homeAssistantOption(settings),
         coordinator: { audit_share: settings.central.audit_share, tier: settings.central.tier ?? null },
         // Nodes on one machine share its processors, so that each one's speed says little about all of them.
         replan: isOpenTo(broker) ? replanOptions(settings) : undefined,

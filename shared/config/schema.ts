@@ -238,6 +238,16 @@ export const configSchema = z.strictObject({
     .record(z.string().refine(isName, 'a camera is named with 1 to 64 of A-Z, a-z, 0-9, _ and -'), cameraConfig)
     .default({}),
   accept_unlisted_cameras: z.boolean().default(true),
+  homeassistant: z
+    .strictObject({
+      enabled: z.boolean().default(false).describe('whether Home Assistant is told of cameras, nodes and central'),
+      prefix: z
+        .string()
+        .regex(/^[A-Za-z0-9_-]+(\/[A-Za-z0-9_-]+)*$/, 'expected letters, digits, _ and -, levels separated by /')
+        .default('homeassistant')
+        .describe("Home Assistant's discovery prefix"),
+    })
+    .prefault({}),
   log: z
     .strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),

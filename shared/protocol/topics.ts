@@ -66,6 +66,7 @@ export function topics(base = 'tessera') {
     nodeStatus: (node: string) => `${base}/node/${node}/status`,
     nodeInfo: (node: string) => `${base}/node/${node}/info`,
     heartbeat: (node: string) => `${base}/node/${node}/heartbeat`,
+    nodeHealth: (node: string) => `${base}/node/${node}/health`,
     nodeStatusAll: `${base}/node/+/status`,
     nodeInfoAll: `${base}/node/+/info`,
     heartbeatAll: `${base}/node/+/heartbeat`,

@@ -36,7 +36,8 @@ beforeEach(() => {
   world = new CentralWorld();
   story = [];
   kept = new Set();
-  const { bus, results, wire, store, connect, publicKey, executor, pictures, settings, journal } = world.parts();
+  const { bus, results, wire, store, connect, publicKey, executor, pictures, settings, devices, journal } =
+    world.parts();
   const data = Object.assign(world.data, {
     model: async ({ name }: { readonly name: string }) => void story.push(`model ${name}`),
     stop: async () => void story.push('data plane stops'),
@@ -52,6 +53,7 @@ beforeEach(() => {
       publicKey,
       pictures: { ...pictures, stop: async () => {} },
       settings,
+      devices,
       executor: { ...executor, stop: async () => void story.push('executor stops') } as never,
       journal,
       startDataPlane: (onEnd) => {

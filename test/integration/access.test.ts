@@ -13,7 +13,7 @@ import { GUARDED_BROKERS, type GuardedBroker, PASSWORD, type User } from '../sup
 
 const PEOPLE: User[] = ROLES.map((role) => ({
   role,
-  name: { central: 'central', node: 'pi-1', camera: 'front', viewer: 'anna', admin: 'root' }[role],
+  name: { central: 'central', node: 'pi-1', camera: 'front', viewer: 'anna', home: 'assistant', admin: 'root' }[role],
 }));
 const SENTINEL = 'tessera/status';
 /** `$SYS` is the broker's own: clients cannot publish it, and it publishes by itself. */

@@ -127,6 +127,7 @@ export class CentralWorld {
       data,
       journal,
       pictures: { draw: async ({ crops }) => ({ whole: undefined, crops: crops.map(() => undefined) }) },
+      devices: { kept: {}, keep: () => {} },
       settings: { kept: {}, keep: () => {} },
       models,
       refused: new Map(),

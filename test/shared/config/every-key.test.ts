@@ -33,10 +33,23 @@ const PROCESSES: Readonly<
   Record<string, { readonly sections: readonly string[]; readonly others?: readonly string[] }>
 > = {
   up: {
-    sections: ['mqtt', 'broker', 'central', 'planner', 'node', 'models', 'cameras', 'accept_unlisted_cameras', 'log'],
+    sections: [
+      'mqtt',
+      'broker',
+      'central',
+      'planner',
+      'node',
+      'models',
+      'cameras',
+      'accept_unlisted_cameras',
+      'homeassistant',
+      'log',
+    ],
   },
-  broker: { sections: ['broker', 'log'] },
-  central: { sections: ['mqtt', 'central', 'planner', 'models', 'cameras', 'accept_unlisted_cameras', 'log'] },
+  broker: { sections: ['broker', 'homeassistant', 'log'], others: ['homeassistant.enabled'] },
+  central: {
+    sections: ['mqtt', 'central', 'planner', 'models', 'cameras', 'accept_unlisted_cameras', 'homeassistant', 'log'],
+  },
   agent: { sections: ['mqtt', 'node', 'log'] },
   infer: { sections: ['mqtt', 'models', 'log'], others: ['models.signing_key'] },
 };
