@@ -11,8 +11,12 @@ export interface Output {
   line(text: string): void;
   /** A value for programs, on standard output: one line of JSON. */
   json(value: unknown): void;
-  /** A remark on standard error: progress, warnings, hints; its commands are printed so that they can be typed. */
+  /** A remark on standard error: warnings, hints; its commands are printed so that they can be typed. */
   note(text: string): void;
+  /** A line about the progress of long work, on standard error where that is a terminal. */
+  progress(text: string): void;
+  /** A value for programs that is no result: one line of JSON on standard error. */
+  event(value: unknown): void;
 }
 
 /** Standard output and standard error. A reader that goes away (`tessera watch | head -1`) ends the program quietly. */
@@ -27,6 +31,10 @@ export function standardOutput(): Output {
     line: (text) => void process.stdout.write(`${text}\n`),
     json: (value) => void process.stdout.write(`${JSON.stringify(value)}\n`),
     note: (text) => void remarks.write(`${withOwnCommand(text)}\n`),
+    progress: (text) => {
+      if (process.stderr.isTTY === true) remarks.write(`${text}\n`);
+    },
+    event: (value) => void remarks.write(`${JSON.stringify(value)}\n`),
   };
 }
 

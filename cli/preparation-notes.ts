@@ -5,6 +5,7 @@ import type { Bus } from '../shared/ports.ts';
 import { type PlanPreparation, planPreparation } from '../shared/protocol/messages/node.ts';
 import type { Topics } from '../shared/protocol/topics.ts';
 import { readJson } from './frames.ts';
+import type { Shown } from './progress.ts';
 
 /** Time from the start of a preparation to the first note, and between notes, ms. */
 const FIRST_MS = 2000;
@@ -23,12 +24,16 @@ export function preparationText(model: string, { nodes }: PlanPreparation): stri
   return [`model ${plain(model)}: ${ready} of ${counted(all.length, 'node')} ready`, ...named, ...more].join('; ');
 }
 
-/** Shows how far nodes are with plans, where that takes long. */
-export async function showPreparations(bus: Bus, topics: Topics, note: (text: string) => void): Promise<void> {
+/** Shows how far nodes are with plans, where that takes long, as `showProgress` does. */
+export async function showPreparations(bus: Bus, topics: Topics, { json, out }: Shown): Promise<void> {
   const due = new Map<string, number>();
   await bus.subscribe(topics.planProgressAll, 1, ({ topic, payload }) => {
     const model = topic.split('/').at(-2)!;
     const parsed = planPreparation.safeParse(readJson(payload));
+    if (json) {
+      if (parsed.success) out.event({ event: 'progress', work: `prepare ${model}`, nodes: parsed.data.nodes });
+      return;
+    }
     const text = parsed.success ? preparationText(model, parsed.data) : undefined;
     if (text === undefined) {
       due.delete(model);
@@ -37,6 +42,6 @@ export async function showPreparations(bus: Bus, topics: Topics, note: (text: st
     const now = performance.now();
     const at = due.get(model) ?? now + FIRST_MS;
     due.set(model, now < at ? at : now + AGAIN_MS);
-    if (now >= at) note(text);
+    if (now >= at) out.progress(text);
   });
 }

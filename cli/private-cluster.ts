@@ -10,6 +10,7 @@ import { connectBus } from '../shared/runtime/mqtt.ts';
 import { type Cluster, startCluster, untilReady } from './cluster.ts';
 import { FrameClient } from './frames.ts';
 import { showPreparations } from './preparation-notes.ts';
+import type { Shown } from './progress.ts';
 
 /** The one camera of a private cluster. */
 const CAMERA = 'private';
@@ -25,7 +26,7 @@ export interface PrivateClusterOptions {
   /** Ends `use` early: the cluster stops and the result is undefined. */
   readonly signal?: AbortSignal;
   /** Shows how far nodes are with a plan, where that takes long. */
-  readonly note?: (text: string) => void;
+  readonly shown?: Shown;
   readonly log: Log;
 }
 
@@ -51,7 +52,7 @@ export function agentsOf(plan: Plan, all: number): number {
 
 /** Runs `use` with a broker, central and agents of its own on this machine; nothing of it is left afterwards. */
 export async function withPrivateCluster<T>(
-  { nodes, bus: broker, base, maximumPacketSize, coordinator, signal, note, log: callers }: PrivateClusterOptions,
+  { nodes, bus: broker, base, maximumPacketSize, coordinator, signal, shown, log: callers }: PrivateClusterOptions,
   use: (cluster: PrivateCluster) => Promise<T>,
 ): Promise<T | undefined> {
   // The cluster serves one command, so only its warnings are shown.
@@ -76,7 +77,7 @@ export async function withPrivateCluster<T>(
     open.push(cluster);
     const bus = await connectBus({ ...cluster.bus, clientId: `${base}-${CAMERA}-${process.pid}`, log });
     open.push(bus);
-    if (note !== undefined) await showPreparations(bus, topics(base), note);
+    if (shown !== undefined) await showPreparations(bus, topics(base), shown);
     const camera = new FrameClient(bus, topics(base), CAMERA);
     await camera.start();
     const used = use({

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from data import MEAN, STD, Pictures, normalise, vary
+from progress import Progress
 
 
 # Weight of the distillation loss where there is a teacher, and its temperature.
@@ -61,7 +62,7 @@ def imitation_loss(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 
 
 def train_epoch(
-    model, optimiser, schedule, pictures: Pictures, settings: Settings, name: str, epoch: int, clock, teacher=None, cost=None
+    model, optimiser, schedule, pictures: Pictures, settings: Settings, epoch: int, progress: Progress, teacher=None, cost=None
 ) -> None:
     """One pass over the pictures. The order depends on the seed and the epoch only, so that resuming repeats it."""
     model.train()
@@ -90,23 +91,10 @@ def train_epoch(
         loss_sum += loss.item() * len(chosen)
         right += (logits.argmax(1) == labels).sum().item()
         seen += len(chosen)
-        if number % 50 == 0 or number == len(batches):
-            print(
-                f"{name}  epoch {epoch + 1}/{settings.epochs}  batch {number}/{len(batches)}  loss {loss_sum / seen:.4f}  "
-                f"accuracy {right / seen:.4f}  {clock(epoch * len(batches) + number, settings.epochs * len(batches))}",
-                flush=True,
-            )
-
-
-def remaining(done_before: int):
-    """Estimates the remaining time from the progress since its creation."""
-    started = time.time()
-
-    def clock(done: int, total: int) -> str:
-        left = (time.time() - started) / (done - done_before) * (total - done)
-        return f"{left / 60:.1f} min left"
-
-    return clock
+        progress(
+            epoch * len(batches) + number,
+            f"epoch {epoch + 1} of {settings.epochs}, loss {loss_sum / seen:.4f}, accuracy {right / seen:.4f}",
+        )
 
 
 def fit(
@@ -141,10 +129,10 @@ def fit(
         schedule.load_state_dict(state["schedule"])
         first, history, best = state["epoch"], state["history"], state["best"]
         print(f"{name}: resuming after epoch {first}", flush=True)
-    clock = remaining(first * batches)
+    progress = Progress(name, settings.epochs * batches, "batches", first * batches)
     for epoch in range(first, settings.epochs):
         began = time.time()
-        train_epoch(model, optimiser, schedule, train, settings, name, epoch, clock, teacher, cost)
+        train_epoch(model, optimiser, schedule, train, settings, epoch, progress, teacher, cost)
         share = accuracy(model, validation, settings)
         history.append({"epoch": epoch + 1, "validation": share, "seconds": round(time.time() - began, 1)})
         print(f"{name}  epoch {epoch + 1}: validation accuracy {share:.4f}", flush=True)

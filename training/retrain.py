@@ -68,6 +68,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--whole-rate", type=float, default=4e-3)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--reach", type=int, help="largest shift of training pictures, pixels; default: a sixteenth of their height")
+    parser.add_argument("--json", action="store_true", help="progress as JSON events on standard error")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16: twice as fast on processors that have it")

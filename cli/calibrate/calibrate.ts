@@ -3,6 +3,7 @@ import { unbeaten } from '../../central/planner/calibrated.ts';
 import { alternativeRules, type BoundsRule, clipFor, MIN_MAX, ValueCounts } from '../../shared/codec/clip-bounds.ts';
 import { floatsOf } from '../../shared/codec/floats.ts';
 import { type ClipSpec, codecText } from '../../shared/codec/spec.ts';
+import type { Step } from '../progress.ts';
 import type { CutNetwork, Sample } from './network.ts';
 import type { Pictures } from './pictures.ts';
 import { remembered } from './remembered.ts';
@@ -42,7 +43,7 @@ export interface CalibrationRequest {
   /** The least agreement that the user accepts. */
   readonly bound: number;
   readonly bits: readonly number[];
-  readonly progress: (text: string) => void;
+  readonly progress: (step: Step) => void;
   readonly signal: AbortSignal;
 }
 
@@ -62,14 +63,15 @@ export async function calibrateCut(network: CutNetwork, request: CalibrationRequ
   const name = network.clipped.join(', ');
   const sample = remembered(SAMPLE_BYTES, async (index) => network.run(await pictures.get(index)), bytesOfSample);
   const each = async (what: string, visit: (sample: Sample, index: number) => Promise<void> | void): Promise<void> => {
-    const step = Math.ceil(pictures.count / 4);
+    const report = (done: number): void =>
+      request.progress({ work: `calibrate ${name}, ${what}`, done, of: pictures.count, unit: 'pictures' });
+    report(0);
     for (let index = 0; index < pictures.count; index++) {
       // Inference blocks the thread: Ctrl-C is handled between two pictures.
       await setImmediate();
       signal.throwIfAborted();
       await visit(await sample(index), index);
-      if ((index + 1) % step === 0 || index + 1 === pictures.count)
-        request.progress(`cut after ${name}: ${what}, ${index + 1} of ${pictures.count} pictures`);
+      report(index + 1);
     }
   };
 

@@ -110,7 +110,15 @@ export const command = defineCommand({
       else out.line(`${shownName(file)}: ${readable(result)}`);
       if (saved.length > 0 && !json) out.note(`saved ${saved.join(', ')}`);
     };
-    const run: Run = { files: args, dump: options.dump, save: options.save, signal, report, note: out.note };
+    const run: Run = {
+      files: args,
+      dump: options.dump,
+      save: options.save,
+      signal,
+      report,
+      note: out.note,
+      shown: { json, out },
+    };
     const onPlan = (found: PlanCost | undefined): void => {
       cost = found;
     };
@@ -160,7 +168,7 @@ async function inPrivate(
   await Promise.race([loading, sleep(AT_ONCE_MS)]);
   const { base_topic: base, maximum_packet_size: maximumPacketSize } = settings.mqtt;
   const { signal } = run;
-  const of = { nodes, base, maximumPacketSize, signal, note: run.note, log };
+  const of = { nodes, base, maximumPacketSize, signal, shown: run.shown, log };
   const results = await withPrivateCluster(of, async ({ central, agents, camera, serve }) => {
     const { request, frames } = await loading;
     const served = await central.load(request);

@@ -32,6 +32,7 @@ export const command = defineCommand({
       import('../try-model.ts'),
       import('../connect.ts'),
     ]);
+    const { showProgress } = await import('../progress.ts');
     const log = await openLog(config, 'model add');
     let untried: string | undefined;
     const { name, folder, card, guessedFields, taken, known } = await addModel(args[0]!, {
@@ -40,6 +41,7 @@ export const command = defineCommand({
       name: options.name,
       force: options.force,
       inputShape: options.inputShape,
+      download: { progress: showProgress({ json, out }) },
       signal,
       tryOut: async (made, scratch, trials) => {
         untried = await tryModelFolder(made, scratch, { config, log, trials });

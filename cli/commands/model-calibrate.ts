@@ -85,6 +85,7 @@ export const command = defineCommand({
     const { affordableEnds } = await import('../../central/planner/cuts/cheapest.ts');
     const { planningNetwork } = await import('../../central/planner/tiler.ts');
     const { machineDefaults } = await import('../machine.ts');
+    const { showProgress } = await import('../progress.ts');
     const { writable } = await import('../calibrate/card-file.ts');
 
     const cardFile = options.write ? await writable(options.model, config) : undefined;
@@ -110,6 +111,7 @@ export const command = defineCommand({
       else distinct.set(name, place);
     }
     const pictures = await openPictures(options.images, options.limit, served, out.note);
+    const progress = showProgress({ json, out });
     const cuts: MeasuredCut[] = [];
     for (const place of distinct.values()) {
       const network = await cutNetwork(served, place, grid, measure, machineDefaults().threads);
@@ -121,7 +123,7 @@ export const command = defineCommand({
       }
       try {
         const { agreement: bound, bits = ALL_BITS } = options;
-        cuts.push(await calibrateCut(network, { pictures, measure, bound, bits, progress: out.note, signal }));
+        cuts.push(await calibrateCut(network, { pictures, measure, bound, bits, progress, signal }));
       } finally {
         await network.release();
       }

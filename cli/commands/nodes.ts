@@ -3,7 +3,7 @@ import type { NodeRecord } from '../../shared/protocol/node-registry.ts';
 import { defineCommand } from '../command.ts';
 import { connectionOptions, connectionSettings } from '../options.ts';
 import { type Column, table } from '../output.ts';
-import { newestPlans, planState, refusalOf } from '../plan-progress.ts';
+import { newestPlans, planState, refusalOf } from '../plan-state.ts';
 
 /** A figure in few characters, also one that a faulty node made up. */
 const number = (value: number | undefined, digits = 0): string => {

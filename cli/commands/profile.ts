@@ -6,11 +6,8 @@ import { defineCommand } from '../command.ts';
 import { connectionOptions, connectionSettings, flag, integer, string, value, valueOr, values } from '../options.ts';
 import { type Column, table } from '../output.ts';
 import type { KeptMeasurements } from '../profile/kept-measurements.ts';
-import type { Progress } from '../profile/measure-fleet.ts';
 import { parseShape } from '../shape.ts';
 
-/** Between two lines about progress, ms. */
-const NOTE_MS = 5000;
 /** The links of larger fleets are in the file only. */
 const MOST_SHOWN = 5;
 
@@ -68,6 +65,7 @@ export const command = defineCommand({
         import('../profile/profile-fleet.ts'),
         import('../../shared/runtime/whole-file.ts'),
       ]);
+    const { showProgress } = await import('../progress.ts');
     const { keptIn } = await import('../profile/kept-measurements.ts');
     const log = await openLog(settings, 'profile');
     const form = tensor === undefined ? {} : { picture: false, inputShape: tensor };
@@ -77,15 +75,7 @@ export const command = defineCommand({
     const agents = count ?? 2;
     const names = topics(settings.mqtt.base_topic);
     let kept: KeptMeasurements | undefined;
-    let noted = performance.now();
-    const progress = (now: Progress): void => {
-      if (json) out.json({ event: 'progress', ...now });
-      else if (performance.now() - noted > NOTE_MS) {
-        noted = performance.now();
-        const left = now.left_s === null ? '' : `, about ${timeInWords(now.left_s)} left`;
-        out.note(`${now.done} of ${now.of} measured${left}: ${now.what}`);
-      }
-    };
+    const progress = showProgress({ json, out });
     const measure = async (model: ServedModel, bus: Bus): Promise<Profile> => {
       kept = await keptIn(`${file}.part`, model.manifest.skeleton.sha, repeats);
       if (kept.times.length > 0) out.note(`goes on with the measurements in ${kept.path}`);
@@ -117,7 +107,7 @@ export const command = defineCommand({
     async function inPrivate(): Promise<Profile | undefined> {
       const { withPrivateCluster } = await import('../private-cluster.ts');
       const { base_topic: base, maximum_packet_size: maximumPacketSize } = settings.mqtt;
-      const of = { nodes: agents, base, maximumPacketSize, signal, note: out.note, log };
+      const of = { nodes: agents, base, maximumPacketSize, signal, shown: { json, out }, log };
       const { BASELINES } = await import('../../central/planner/strategies.ts');
       const { sendFrames } = await import('../profile/send-frames.ts');
       return withPrivateCluster(of, async ({ central, bus, camera, serve }) => {
@@ -146,10 +136,6 @@ export const command = defineCommand({
     }
   },
 });
-
-function timeInWords(seconds: number): string {
-  return seconds < 90 ? `${seconds} s` : `${Math.round(seconds / 60)} minutes`;
-}
 
 /** What a line about a node says, ms. */
 interface Shown {

@@ -83,6 +83,7 @@ export const command = defineCommand({
     const { loadRequestFor } = await import('../models.ts');
     const { readPlanFor } = await import('../plan-file.ts');
     const { machineDefaults } = await import('../machine.ts');
+    const { showProgress } = await import('../progress.ts');
     const { config: settings } = await config([]);
     const log = await openLog(settings, 'verify');
     const { request, notes } = await loadRequestFor(options.model, settings, { signal });
@@ -96,43 +97,49 @@ export const command = defineCommand({
         },
       );
     const pictures = await picturesFor(options.images);
+    const progress = showProgress({ json, out });
     const { base_topic: base, maximum_packet_size: maximumPacketSize } = settings.mqtt;
-    const report = await withPrivateCluster({ nodes, base, maximumPacketSize, signal, log }, async (cluster) => {
-      const served: ServedModel = await cluster.central.load(request);
-      const run = async (compiled: CompiledPlan): Promise<Answer[]> => {
-        await cluster.serve(served.name, compiled);
-        return answers(cluster.camera, pictures, (done) =>
-          out.note(`${compiled.plan.strategy}: ${done} of ${pictures.length}`),
+    const report = await withPrivateCluster(
+      { nodes, base, maximumPacketSize, signal, shown: { json, out }, log },
+      async (cluster) => {
+        const served: ServedModel = await cluster.central.load(request);
+        const run = async (compiled: CompiledPlan): Promise<Answer[]> => {
+          await cluster.serve(served.name, compiled);
+          return answers(cluster.camera, pictures, (done) =>
+            progress({ work: `verify ${compiled.plan.strategy}`, done, of: pictures.length, unit: 'pictures' }),
+          );
+        };
+        const whole = await run(
+          await cluster.central.choosePlan(served.name, { nodeCount: 1, ...BASELINES.central, exits: false }),
         );
-      };
-      const whole = await run(
-        await cluster.central.choosePlan(served.name, { nodeCount: 1, ...BASELINES.central, exits: false }),
-      );
-      const tiled =
-        planFile === undefined
-          ? await cluster.central.choosePlan(served.name, {
-              nodeCount: nodes,
-              sharedCores: machineDefaults().threads,
-              grid,
-              padding,
-              agreement,
-              // Results that have to equal the whole network's are sent raw, whatever the network was retrained for.
-              codec: padding === 'halo' && agreement === undefined ? { name: 'raw' } : undefined,
-              // What is compared is the whole network's answer.
-              exits: false,
-            })
-          : compilePlan(await readPlanFor(served, planFile), served.resolved);
-      if (tiled.approximate && agreement === undefined) {
-        const why = 'unbounded' in tiled.bound ? tiled.bound.unbounded : 'tiles alone, or results quantised';
-        out.note(`note: this plan is approximate (${why}): judge it by the top predictions, and set --max-difference`);
-      }
-      if (agreement !== undefined) out.note(`note: ${tiled.plan.reason}`);
-      if (isReplicated(tiled.plan))
-        out.note(`note: ${tiled.plan.reason}: that is what is proved; --grid 2x2 proves tiles`);
-      const usual = usualLimits(agreement, request.card, tiled.bound);
-      const { maxDifference = usual.maxDifference, minAgreement = usual.minAgreement } = options;
-      return compare(whole, await run(tiled), served, tiled, { maxDifference, minAgreement });
-    });
+        const tiled =
+          planFile === undefined
+            ? await cluster.central.choosePlan(served.name, {
+                nodeCount: nodes,
+                sharedCores: machineDefaults().threads,
+                grid,
+                padding,
+                agreement,
+                // Results that have to equal the whole network's are sent raw, whatever the network was retrained for.
+                codec: padding === 'halo' && agreement === undefined ? { name: 'raw' } : undefined,
+                // What is compared is the whole network's answer.
+                exits: false,
+              })
+            : compilePlan(await readPlanFor(served, planFile), served.resolved);
+        if (tiled.approximate && agreement === undefined) {
+          const why = 'unbounded' in tiled.bound ? tiled.bound.unbounded : 'tiles alone, or results quantised';
+          out.note(
+            `note: this plan is approximate (${why}): judge it by the top predictions, and set --max-difference`,
+          );
+        }
+        if (agreement !== undefined) out.note(`note: ${tiled.plan.reason}`);
+        if (isReplicated(tiled.plan))
+          out.note(`note: ${tiled.plan.reason}: that is what is proved; --grid 2x2 proves tiles`);
+        const usual = usualLimits(agreement, request.card, tiled.bound);
+        const { maxDifference = usual.maxDifference, minAgreement = usual.minAgreement } = options;
+        return compare(whole, await run(tiled), served, tiled, { maxDifference, minAgreement });
+      },
+    );
     if (report === undefined) return 0; // Stopped by the user.
     if (options.report !== undefined) {
       const { writeOutput } = await import('../../shared/runtime/whole-file.ts');
@@ -193,6 +200,7 @@ async function answers(
   progress: (done: number) => void,
 ): Promise<Answer[]> {
   const all: Answer[] = [];
+  progress(0);
   for (const picture of pictures) {
     const answer = await camera.send(randomBytes(8).toString('hex'), await picture.read(), TIMEOUT_MS);
     const { error } = answer.result;

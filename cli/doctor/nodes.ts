@@ -3,7 +3,7 @@ import { plain } from '../../shared/log-throttle.ts';
 import type { Heartbeat } from '../../shared/protocol/messages/node.ts';
 import type { NodeRecord } from '../../shared/protocol/node-registry.ts';
 import { WIRE_VERSION } from '../../shared/protocol/topics.ts';
-import { newestPlans, planState, refusalOf } from '../plan-progress.ts';
+import { newestPlans, planState, refusalOf } from '../plan-state.ts';
 import type { TopicGroup } from '../read-fleet.ts';
 import { type Check, checksOf } from './check.ts';
 

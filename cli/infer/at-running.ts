@@ -72,7 +72,7 @@ export async function inferAtRunning(
         },
       );
     onPlan(plans.get(model));
-    await showPreparations(bus, names, run.note);
+    await showPreparations(bus, names, run.shown);
     const camera = new FrameClient(bus, names, INFER_CAMERA);
     await camera.start();
     const frames = await pictureFrames(run.files, run.dump !== undefined || run.save !== undefined);

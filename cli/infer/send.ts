@@ -4,6 +4,7 @@ import type { ModelCard } from '../../shared/model/card.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import type { FrameFile } from '../frame-files.ts';
 import type { FrameClient } from '../frames.ts';
+import type { Shown } from '../progress.ts';
 import { untilAborted } from '../signals.ts';
 
 const TIMEOUT_MS = 120_000;
@@ -17,6 +18,8 @@ export interface Run {
   /** `saved`: the files that --save wrote for this frame. */
   readonly report: (file: string, result: ResultObject, saved: readonly string[]) => void;
   readonly note: (text: string) => void;
+  /** Where progress is shown. */
+  readonly shown: Shown;
 }
 
 /** Sends the frames one after another, so that no frame adds to another one's latency. */

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { TesseraError } from '../../shared/errors.ts';
 import { openFile } from '../../shared/runtime/file.ts';
 import { storageError } from '../../shared/storage-fault.ts';
+import type { Step } from '../progress.ts';
 
 /** Bounds of a download. */
 export interface DownloadOptions {
@@ -12,6 +13,8 @@ export interface DownloadOptions {
   readonly idleMs?: number;
   /** Longest time in all, ms; default one hour. */
   readonly totalMs?: number;
+  /** Told after every piece. */
+  readonly progress?: (step: Step) => void;
   /** Aborts the download. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -63,14 +66,20 @@ async function fetchTo(url: string, path: string, options: DownloadOptions): Pro
         'a web page, not a file',
         "use the address of the file itself, such as GitHub's Raw button gives",
       );
-    if (Number(response.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge();
+    const said = Number(response.headers.get('content-length') ?? 0);
+    if (said > maxBytes) throw tooLarge();
+    // The length of a packed body is not that of the file.
+    const of = said > 0 && response.headers.get('content-encoding') === null ? said : null;
+    const progress = (done: number) => options.progress?.({ work: `download ${url}`, done, of, unit: 'bytes' });
     let bytes = 0;
+    progress(bytes);
     for await (const chunk of response.body) {
       guard.alive();
       bytes += chunk.byteLength;
       if (bytes > maxBytes) throw tooLarge();
       // `writeFile` writes the whole chunk; `write` may write a part.
       await file.writeFile(chunk).catch(unwritable);
+      progress(bytes);
     }
   } catch (error) {
     if (error instanceof TesseraError) throw error;

@@ -7,15 +7,8 @@ import { TesseraError } from '../../shared/errors.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import { codecsMeasured, linkMeasured, stageMeasured, tunedAnswer } from '../../shared/protocol/messages/requests.ts';
 import type { z } from '../../shared/schema.ts';
+import type { Step } from '../progress.ts';
 import { type KeptMeasurements, nodeKey } from './kept-measurements.ts';
-
-/** How far measuring is. `left_s` is the time that is left, or null before it can be told. */
-export interface Progress {
-  readonly done: number;
-  readonly of: number;
-  readonly left_s: number | null;
-  readonly what: string;
-}
 
 /** What measuring a fleet needs. */
 export interface MeasureFleetOptions {
@@ -33,9 +26,8 @@ export interface MeasureFleetOptions {
   readonly kept: KeptMeasurements;
   /** Sends a request to central. */
   readonly ask: <T>(command: string, body: Readonly<Record<string, unknown>>, answer: z.ZodType<T>) => Promise<T>;
-  readonly progress: (progress: Progress) => void;
+  readonly progress: (step: Step) => void;
   readonly note: (text: string) => void;
-  readonly now: () => number;
 }
 
 /** Runs before the ones that count: sessions allocate, caches fill, clocks rise. */
@@ -59,7 +51,7 @@ type Task =
  * hardware, and which. Throws what `ask` throws, but for failures of a node or link.
  */
 export async function measureFleet(options: MeasureFleetOptions): Promise<ReadonlyMap<string, string>> {
-  const { nodes, graph, kept, shareEqual, predict, progress, note, now } = options;
+  const { nodes, graph, kept, shareEqual, predict, progress, note } = options;
   kept.forgetChanged(nodes);
   const failed = new Set<string>();
   const runs = runsToMeasure(graph.blocks.length);
@@ -78,13 +70,11 @@ export async function measureFleet(options: MeasureFleetOptions): Promise<Readon
   let queue = groups.flatMap(([first, ...others]) => [...tasksOf(first), ...others.flatMap(tuningOf)]);
   queue.push(...missingCodecs(kept, nodes, predict), ...missingLinks(kept, nodes));
 
-  const began = now();
   let done = 0;
   let failures = 0;
   for (let task = queue.shift(); task !== undefined; task = queue.shift()) {
     const ahead = queue.length + 1;
-    const left_s = done === 0 ? null : Math.ceil((((now() - began) / done) * ahead) / 1000);
-    progress({ done, of: done + ahead, left_s, what: wordsOf(task) });
+    progress({ work: 'profile', what: wordsOf(task), done, of: done + ahead, unit: 'measurements' });
     try {
       await carryOut(options, task);
       done++;

@@ -57,7 +57,6 @@ export async function profileFleet(options: ProfileFleetOptions): Promise<Profil
       nodes,
       graph,
       model: sha,
-      now: () => performance.now(),
       ask: (command, body, answer) => {
         const asked = askRequest(bus, topics, command, body, answer, ANSWER_MS);
         return Promise.race([asked, ended]);

@@ -39,10 +39,10 @@ async function agent(id: string): Promise<RunningCli> {
 const read = async (file: string): Promise<Profile> =>
   parseProfile(JSON.parse(await readFile(join(folder, file), 'utf8')));
 const sumOf = ({ block_ms }: ProfiledNode): number => block_ms.reduce((sum, ms) => sum + ms, 0);
-const progressOf = (stdout: string): { event: string; done: number; of: number; what: string }[] =>
-  stdout
-    .trim()
+const progressOf = (stderr: string): { event: string; done: number; of: number; what: string }[] =>
+  stderr
     .split('\n')
+    .filter((line) => line.startsWith('{'))
     .map((line) => JSON.parse(line))
     .filter(({ event }) => event === 'progress');
 
@@ -84,12 +84,12 @@ test('interrupted, it goes on; a node that is killed is named, and the rest goes
   const again = new RunningCli(args, { cwd: folder });
   await again.printed(/"what":"a-2, block 5"/);
   second!.child.kill('SIGKILL');
-  const { code, stdout, stderr } = await again.ended();
+  const { code, stderr } = await again.ended();
   expect({ code, stderr }).toMatchObject({
     code: 0,
     stderr: expect.stringMatching(/node a-2 is not measured any further/),
   });
-  const [before, after] = [progressOf(interrupted.stdout)[0]!, progressOf(stdout)[0]!];
+  const [before, after] = [progressOf(interrupted.stderr)[0]!, progressOf(stderr)[0]!];
   expect(after.of).toBeLessThan(before.of);
   expect(interrupted.stderr).toMatch(/node a-1 takes .* with threads 1, graph/);
   expect(JSON.parse(await readFile(join(folder, 'a-1', 'runtime-settings.json'), 'utf8')).models).toEqual({

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { addModel } from '../../cli/library/add.ts';
 import { loadModel } from '../../cli/library/library.ts';
+import type { Step } from '../../cli/progress.ts';
 import { folderWith, onnxFile } from '../support/library.ts';
 
 const servers: (() => void)[] = [];
@@ -56,8 +57,14 @@ describe('tessera model add over HTTP', () => {
   it('downloads a model by its address and guesses the card', async () => {
     const base = await serve((_, response) => response.end(onnxFile()));
     const { dest } = await catalogueFor(base, '0'.repeat(64));
-    const added = await addModel(`${base}/nets/my-net.onnx?raw=true`, { dest });
+    const steps: Step[] = [];
+    const download = { progress: (step: Step) => void steps.push(step) };
+    const url = `${base}/nets/my-net.onnx?raw=true`;
+    const added = await addModel(url, { dest, download });
     expect(added).toMatchObject({ name: 'my-net', card: { task: 'classify' } });
+    const { byteLength } = onnxFile();
+    expect(steps[0]).toMatchObject({ work: `download ${url}`, done: 0, unit: 'bytes' });
+    expect(steps.at(-1)).toMatchObject({ done: byteLength, of: byteLength });
     expect(added.guessedFields.length).toBeGreaterThan(0);
   });
 

@@ -5,7 +5,8 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import type { PlanningGraph } from '../../../central/planner/graph.ts';
 import type { FleetNode } from '../../../central/planner/profile/assemble.ts';
 import { keptIn } from '../../../cli/profile/kept-measurements.ts';
-import { type MeasureFleetOptions, measureFleet, type Progress } from '../../../cli/profile/measure-fleet.ts';
+import { type MeasureFleetOptions, measureFleet } from '../../../cli/profile/measure-fleet.ts';
+import type { Step } from '../../../cli/progress.ts';
 import { TesseraError } from '../../../shared/errors.ts';
 
 const SHA = 'a'.repeat(64);
@@ -46,20 +47,17 @@ async function measured(
   const kept = more.kept ?? (await keptIn(path, SHA, 5));
   const asked: string[] = [];
   const notes: string[] = [];
-  const progress: Progress[] = [];
-  let now = 0;
+  const progress: Step[] = [];
   const of = { nodes: fleet, graph, model: SHA, repeats: 5, shareEqual: false, tune: false, predict: [], kept };
   const sharing = measureFleet({
     ...of,
     progress: (one) => progress.push(one),
     note: (text) => notes.push(text),
-    now: () => now,
     ...more,
     ask: async (command, body, answer) => {
       const { node, from, to, plan } = body as Body;
       const fault = fails(body as Body);
       if (fault !== undefined) throw fault;
-      now += 1000;
       if (command === 'tune') {
         asked.push(`tune ${node}`);
         const settings = { threads: 1, graph: 'all', parallel: false, arena: true, pattern: true };
@@ -114,8 +112,9 @@ describe('a fleet', () => {
       repeats: 3,
       others: 0,
     });
-    expect(progress[0]).toEqual({ done: 0, of: 36, left_s: null, what: 'pi-1, block 0' });
-    expect(progress[10]).toMatchObject({ done: 10, of: 36, left_s: 26 });
+    const step = { work: 'profile', of: 36, unit: 'measurements' };
+    expect(progress[0]).toEqual({ ...step, done: 0, what: 'pi-1, block 0' });
+    expect(progress[10]).toMatchObject({ ...step, done: 10 });
   });
 
   it('goes on where it was interrupted, and measures a node again that is not what it was', async () => {
