@@ -1,27 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { drawScene, seedRanges } from '../../shared/camera/scenes/scene.ts';
-import { failureOf } from '../../shared/errors.ts';
 import { modelTotals } from '../../shared/onnx/cost.ts';
 import { resolveModel } from '../../shared/onnx/resolve.ts';
 import { compilePlan } from '../../shared/plan/compile.ts';
 import type { Plan } from '../../shared/plan/plan.ts';
-import { encodeJpeg } from '../../shared/runtime/image.ts';
 import { type Phases, phasesOf } from '../overhead/phases.ts';
 import { median } from '../overhead/processes.ts';
-import type { ClusterFile } from '../testbed/cluster-file.ts';
-import { startCallee } from '../testbed/device.ts';
-import type { Driven, SentFrame } from '../testbed/driver-process.ts';
-import { EmulatedCluster } from '../testbed/emulated-cluster.ts';
-import type { reference } from '../testbed/reference-process.ts';
+import type { Driven } from '../testbed/driver-process.ts';
+import type { EmulatedCluster } from '../testbed/emulated-cluster.ts';
 import { speedUpBound } from './bound.ts';
-import { calibrate, freeShare } from './calibration.ts';
+import { freeShare } from './calibration.ts';
 import { threadTimes, usedBetween, watchLoad } from './cpu-time.ts';
-import type { ClusterNetwork } from './networks.ts';
-import { planOf } from './plans.ts';
-import { type PreparedNetwork, prepareNetwork, skeletonOf } from './prepared.ts';
+import { type Opened, type Opening, openCluster } from './opened.ts';
+import { whole } from './plans.ts';
 
-/** Frames before the first measured pair: without quotas, and with them. */
-const WARM_UP = { fast: 8, slow: 4 } as const;
 /** Idleness before each frame of either side, ms. */
 const IDLE_MS = 150;
 /** Frames that are recorded for the breakdown, after the pairs. */
@@ -32,54 +23,22 @@ const MOST_NOISE = 0.25;
 const MOST_OTHERS = 0.25;
 
 /** What is to be measured. */
-export interface Measurement {
-  readonly name: string;
-  readonly network: ClusterNetwork;
-  readonly file: ClusterFile;
-  /** Instead of the network's own. */
-  readonly plan: Plan | undefined;
+export interface Measurement extends Opening {
+  /** Frames of each side. */
   readonly pairs: number;
-  /** Folder of what stays between runs. */
-  readonly cache: string;
-  readonly note: (text: string) => void;
+  /** Whether the single device is also measured as a cluster of one node. */
+  readonly oneNode: boolean;
 }
 
 /** Starts an emulated cluster, has it serve a network, and compares it with a single device. */
-export async function measureCluster({ name, network, file, plan: given, pairs, cache, note }: Measurement) {
-  const began = performance.now();
-  const prepared = await prepareNetwork(name, network, cache);
-  note(`network ${name} is at ${prepared.folder}`);
-  const frame = await frameOf(network.zoo.input);
-  const cluster = await EmulatedCluster.start({ file, model: prepared.folder, state: prepared.state, note });
-  const plan = await serve(cluster, prepared, (model) =>
-    given === undefined ? planOf(network.plan(file.nodes), model) : { ...given, model },
-  );
-  note(`all nodes are ready for plan ${plan.id}`);
-  const single = cluster.single();
-  const device = startCallee<typeof reference>('./reference-process.ts', single.under);
-  await device.ready;
-  await device.call('load', { path: prepared.path, input: network.zoo.input });
-  await device.call('measureUnit', null);
-  const startMs = performance.now() - began;
-
-  const send = async (): Promise<Driven> => {
-    const driven = await cluster.driver.call('frame', frame);
-    if (driven.result.status !== 'ok') throw new Error(`a frame ended with ${JSON.stringify(driven.result)}`);
-    return driven;
-  };
-  const first = await send();
-  for (let i = 1; i < WARM_UP.fast; i++) await send();
-  for (let i = 0; i < 3; i++) await device.call('frame', frame);
-  cluster.limit(true);
-  single.group.limitCpu(file.device.cores);
-  const calibrated = await calibrate(device, file.device.cores);
-  note('the single device is calibrated');
-  for (let i = 0; i < WARM_UP.slow; i++) await send();
-  await device.call('frame', frame);
-
+export async function measureCluster(measurement: Measurement) {
+  const { name, network, file, pairs, oneNode, singleCores = file.device.cores } = measurement;
+  const opened = await openCluster(measurement);
+  const { cluster, plan, frame, device, single, calibrated, send } = opened;
   const ours: Driven[] = [];
   const theirs: { ms: number; cpuMs: number }[] = [];
   const base = { frames: 0, idle: 0, idleMs: 0 };
+  let nodesIdle = 0;
   const nodes = file.nodes;
   const nodeCpu = new Array<number>(nodes).fill(0);
   const pids = Object.entries(cluster.pids);
@@ -97,14 +56,16 @@ export async function measureCluster({ name, network, file, plan: given, pairs, 
   };
   const takeTheirs = async (): Promise<void> => {
     await sleep(IDLE_MS);
-    const at = { cpu: cluster.cpu().base, time: performance.now() };
+    const at = { cpu: cluster.cpu(), time: performance.now() };
     theirs.push(await device.call('frame', frame));
-    base.idle += cluster.cpu().base - at.cpu;
+    const now = cluster.cpu();
+    base.idle += now.base - at.cpu.base;
+    nodesIdle += sum(now.nodes) - sum(at.cpu.nodes);
     base.idleMs += performance.now() - at.time;
   };
   const load = watchLoad(() => {
     const { base: central, nodes: all } = cluster.cpu();
-    return [central, ...all, single.group.cpuMs()].reduce((sum, ms) => sum + ms, 0);
+    return central + sum(all) + single.cpuMs();
   });
   for (let pair = 0; pair < pairs; pair++) {
     if (pair % 2 === 0) await takeTheirs();
@@ -117,12 +78,14 @@ export async function measureCluster({ name, network, file, plan: given, pairs, 
   );
   const phases = await breakdown(cluster, send);
 
-  const singleMs = median(theirs.map(({ ms }) => ms));
+  const bareMs = median(theirs.map(({ ms }) => ms));
+  const oneNodeMs = oneNode ? await measureOneNode(opened, plan, pairs) : null;
+  const singleMs = Math.min(bareMs, oneNodeMs ?? bareMs);
   const clusterMs = median(ours.map(({ ms }) => ms));
-  const resolved = resolveModel(network.zoo.build());
+  const resolved = resolveModel(network.build());
   const compiled = compilePlan(plan, resolved);
   const busiest = Math.max(...nodeCpu) / ours.length;
-  const free = freeShare(calibrated, busiest, file.device.cores);
+  const free = freeShare(calibrated, busiest, singleCores);
   const noise = Math.max(spread(ours.map(({ ms }) => ms)), spread(theirs.map(({ ms }) => ms)));
   const speedup = singleMs / clusterMs;
   const bound = speedUpBound(compiled, modelTotals(resolved).macs, nodes);
@@ -139,6 +102,7 @@ export async function measureCluster({ name, network, file, plan: given, pairs, 
     nodes,
     devices: { node: file.device, base: file.base },
     single_ms: singleMs,
+    single: { bare_ms: bareMs, one_node_ms: oneNodeMs },
     cluster_ms: clusterMs,
     speedup,
     bound,
@@ -147,7 +111,13 @@ export async function measureCluster({ name, network, file, plan: given, pairs, 
     noise,
     other_cores: others,
     doubts,
+    of_bound: speedup / bound,
     broker_central_cpu_ms: base.frames / ours.length - (base.idle / base.idleMs) * clusterMs,
+    /** While no frame is under way, ms of CPU a second. */
+    idle_cpu_ms: {
+      base: (base.idle / base.idleMs) * 1000,
+      node: (nodesIdle / base.idleMs / nodes) * 1000,
+    },
     node_cpu_ms: nodeCpu.map((ms) => ms / ours.length),
     single_cpu_ms: median(theirs.map(({ cpuMs }) => cpuMs)),
     /** Of broker and central, ms for a pair of frames, with what they do while nothing happens. */
@@ -164,30 +134,22 @@ export async function measureCluster({ name, network, file, plan: given, pairs, 
     tiles_per_node: ours.at(-1)!.result.tiles_per_node,
     bytes: { up: ours.at(-1)!.result.bytes_up, down: ours.at(-1)!.result.bytes_down },
     calibration: calibrated,
-    start_ms: startMs,
-    first_frame_ms: first.ms,
+    start_ms: opened.start_ms,
+    first_frame_ms: opened.first_frame_ms,
+    difference: opened.difference,
     samples: { cluster_ms: ours.map(({ ms }) => ms), single_ms: theirs.map(({ ms }) => ms) },
   };
 }
 
-/** Has a network served by a plan; the SHA-256 that was kept may be that of an earlier version. */
-async function serve(
-  cluster: EmulatedCluster,
-  prepared: PreparedNetwork,
-  planFor: (model: string) => Plan,
-): Promise<Plan> {
-  const deploy = async (again: boolean): Promise<Plan> => {
-    const plan = planFor(await skeletonOf(prepared, again));
-    const deployed = cluster.deploy(plan);
-    // Nodes that come later are not offered the plan before it.
-    cluster.startNodes();
-    await deployed;
-    return plan;
-  };
-  return deploy(false).catch((error: unknown) => {
-    if (failureOf(error).code !== 'TESSERA_MODEL_UNKNOWN') throw error;
-    return deploy(true);
-  });
+/** The same network whole on one node, by way of broker and central: a single device as Tessera runs it, ms. */
+async function measureOneNode(opened: Opened, plan: Plan, pairs: number): Promise<number> {
+  await opened.replace([whole(['input'], plan.stages.at(-1)!.outputs, 'node-1')]);
+  const times: number[] = [];
+  for (let i = 0; i < Math.max(3, pairs / 3); i++) {
+    await sleep(IDLE_MS);
+    times.push((await opened.send()).ms);
+  }
+  return median(times);
 }
 
 /** Where the time of a frame goes: medians of frames that central records. */
@@ -206,13 +168,6 @@ async function breakdown(cluster: EmulatedCluster, send: () => Promise<Driven>):
     ...(Object.fromEntries(names.map((name) => [name, median(phases.map((one) => one[name]))])) as Phases),
     client: median(rounds) - own,
   };
-}
-
-/** A frame for an input: a drawn picture of its size as JPEG, or a line of text in one-hot characters. */
-async function frameOf(shape: readonly number[]): Promise<SentFrame> {
-  const [, , height, width] = shape;
-  const { rgb, width: w, height: h } = drawScene(seedRanges.heldOut.from, { width: width!, height: height! });
-  return { base64: Buffer.from(await encodeJpeg(rgb, w, h, 90)).toString('base64') };
 }
 
 function describeStage({ split, on, outputs, codec }: Plan['stages'][number]): string {
@@ -243,4 +198,5 @@ function spread(values: readonly number[]): number {
   return (at(0.75) - at(0.25)) / 2 / at(0.5);
 }
 
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 const percent = (share: number): string => `${(share * 100).toFixed(0)} %`;

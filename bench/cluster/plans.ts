@@ -18,18 +18,30 @@ export function evenSizes(total: number, shares: number): number[] {
   return Array.from({ length: count }, (_, i) => Math.floor(total / count) + (i < total % count ? 1 : 0));
 }
 
+type Cells = readonly number[];
+
 /** Tiles without halo (FDSP), which any nodes compute. */
-export function fdsp(
+export function fdsp(inputs: readonly string[], output: string, rows: Cells, cols: Cells, codec: CodecSpec): Draft {
+  return tiles('zero', inputs, output, rows, cols, codec);
+}
+
+/** Tiles with halo, which any nodes compute. */
+export function halo(inputs: readonly string[], output: string, rows: Cells, cols: Cells, codec: CodecSpec): Draft {
+  return tiles('halo', inputs, output, rows, cols, codec);
+}
+
+function tiles(
+  padding: 'zero' | 'halo',
   inputs: readonly string[],
   output: string,
-  rows: readonly number[],
-  cols: readonly number[],
+  rows: Cells,
+  cols: Cells,
   codec: CodecSpec,
 ): Draft {
   return {
     inputs,
     outputs: [output],
-    split: { kind: 'tiles', padding: 'zero', rows, cols },
+    split: { kind: 'tiles', padding, rows, cols },
     on: { mode: 'share', nodes: '*' },
     fallback: 'central',
     codec: { [output]: codec },

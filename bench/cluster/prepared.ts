@@ -31,9 +31,10 @@ export async function prepareNetwork(name: string, network: ClusterNetwork, cach
   makePath(folder);
   makePath(state);
   // JSON is YAML.
-  await writeFile(join(folder, 'model.yaml'), JSON.stringify({ version: 1, name, model: 'model.onnx', task: 'raw' }));
+  const card = { version: 1, name, model: 'model.onnx', task: 'raw', input: { shape: network.input } };
+  await writeFile(join(folder, 'model.yaml'), JSON.stringify(card));
   if (!existsSync(path)) {
-    await writeFile(`${path}.part`, writeModel(network.zoo.build()));
+    await writeFile(`${path}.part`, writeModel(network.build()));
     await rename(`${path}.part`, path);
   }
   return { folder, path, state };

@@ -20,11 +20,10 @@ const names = topics('tessera');
 let bus: Bus;
 let camera: FrameClient;
 
-/** A frame: JPEG, or a tensor in float32. */
+/** A picture. */
 export interface SentFrame {
+  readonly format: 'jpeg' | 'png';
   readonly base64: string;
-  /** Of a tensor; absent for a JPEG. */
-  readonly shape?: readonly number[] | undefined;
 }
 
 /** What a frame came to. */
@@ -45,15 +44,9 @@ export const driver = {
   },
   deploy: ({ plan }: { readonly plan: unknown }): Promise<Deployed> =>
     askRequest(bus, names, 'deploy', { plan }, deployedAnswer, DEPLOY_MS),
-  async frame({ base64, shape, tensors }: SentFrame & { readonly tensors?: boolean }): Promise<Driven> {
-    const envelope: FrameEnvelope = {
-      v: 1,
-      d: Buffer.from(base64, 'base64'),
-      ...(shape === undefined
-        ? { format: 'jpeg' as const }
-        : { format: 'tensor' as const, dtype: 'float32' as const, shape: [...shape] }),
-      ...(tensors === true ? { tensors } : {}),
-    };
+  async frame({ format, base64, tensors }: SentFrame & { readonly tensors?: boolean }): Promise<Driven> {
+    const d = Buffer.from(base64, 'base64');
+    const envelope: FrameEnvelope = { v: 1, format, d, ...(tensors === true ? { tensors } : {}) };
     const began = performance.now();
     const answer = await camera.send(randomBytes(8).toString('hex'), envelope, FRAME_MS);
     const ms = performance.now() - began;

@@ -1,5 +1,4 @@
-import type { PictureInput } from '../../shared/model/picture-placement.ts';
-import { decodeFrame } from '../../shared/runtime/image.ts';
+import { decodeFrame, type PictureFrame } from '../../shared/runtime/image.ts';
 import { loadSession, type Session } from '../../shared/runtime/ort.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
 import { answerCalls } from './calls.ts';
@@ -30,15 +29,21 @@ export const reference = {
     shape = input;
   },
   /** From the frame to the network's outputs, ms. */
-  async frame({ base64, shape: given }: SentFrame): Promise<{ readonly ms: number; readonly cpuMs: number }> {
-    const bytes = Buffer.from(base64, 'base64');
+  async frame({ format, base64 }: SentFrame): Promise<{ readonly ms: number; readonly cpuMs: number }> {
+    const frame = { format, d: Buffer.from(base64, 'base64') };
     const cpu = process.cpuUsage();
     const began = performance.now();
-    const tensor = given === undefined ? await pixels(bytes) : floats(bytes);
-    await session.run(new Map([[session.inputs[0]!.name, tensor]]));
+    await session.run(new Map([[session.inputs[0]!.name, await pixels(frame)]]));
     const ms = performance.now() - began;
     const { user, system } = process.cpuUsage(cpu);
     return { ms, cpuMs: (user + system) / 1000 };
+  },
+  /** The network's first output for a frame, float32. */
+  async output({ format, base64 }: SentFrame): Promise<string> {
+    const outputs = await session.run(
+      new Map([[session.inputs[0]!.name, await pixels({ format, d: Buffer.from(base64, 'base64') })]]),
+    );
+    return Buffer.from(outputs.get(session.outputs[0]!.name)!.data).toString('base64');
   },
   /** Finds how long a round takes; to be called while there is no limit. */
   measureUnit: (_: null): number => {
@@ -55,19 +60,16 @@ export const reference = {
 };
 
 /** A picture as planes of float32, 0 to 1. */
-async function pixels(jpeg: Uint8Array): Promise<Tensor> {
-  const [, , height, width] = shape as [number, number, number, number];
-  const input: PictureInput = { width, height, color: 'rgb', resize: 'stretch', crop: 1 };
-  const { data } = await decodeFrame(jpeg, input);
+async function pixels(frame: PictureFrame): Promise<Tensor> {
+  const [, channels, height, width] = shape as [number, number, number, number];
+  const color = channels === 1 ? 'gray' : 'rgb';
+  const { data } = await decodeFrame(frame, { width, height, color, resize: 'stretch', crop: 1 });
   const area = width * height;
-  const planes = new Float32Array(3 * area);
+  const planes = new Float32Array(channels * area);
   for (let at = 0; at < area; at++)
-    for (let channel = 0; channel < 3; channel++) planes[channel * area + at] = data[3 * at + channel]! / 255;
-  return { dtype: 'float32', shape: [...shape], data: new Uint8Array(planes.buffer) } as Tensor;
-}
-
-function floats(bytes: Uint8Array): Tensor {
-  return { dtype: 'float32', shape: [...shape], data: new Uint8Array(bytes) } as Tensor;
+    for (let channel = 0; channel < channels; channel++)
+      planes[channel * area + at] = data[channels * at + channel]! / 255;
+  return { dtype: 'float32', shape, data: new Uint8Array(planes.buffer) };
 }
 
 answerCalls(reference);

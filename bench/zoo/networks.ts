@@ -16,10 +16,10 @@ import { YOLO } from './yolo.ts';
 /** A network of the zoo. */
 export interface ZooNetwork extends Pick<Architecture, 'input' | 'task' | 'source'> {
   /**
-   * Makes the network with weights of the seed (default 1) and with channels scaled by `width` (default 1). Weights are
-   * made when their bytes are first read.
+   * Makes the network with weights of the seed (default 1), with channels scaled by `width` (default 1), and for an
+   * input of another shape where one is given. Weights are made when their bytes are first read.
    */
-  build(options?: { readonly width?: number; readonly seed?: number }): Model;
+  build(options?: { readonly width?: number; readonly seed?: number; readonly input?: readonly number[] }): Model;
 }
 
 const FAMILIES = [ALEXNET, VGG, RESNET, DENSENET, INCEPTION, INCEPTION_RESNET, MOBILE, NASNET, YOLO, CHARCNN, GATED];
@@ -33,7 +33,7 @@ export const ZOO: ReadonlyMap<string, ZooNetwork> = new Map(
       task,
       source,
       build(options = {}) {
-        const net = new NetworkBuilder(name, input, options);
+        const net = new NetworkBuilder(name, options.input ?? input, options);
         return net.model(layers(net));
       },
     },

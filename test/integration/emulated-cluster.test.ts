@@ -51,7 +51,7 @@ describe.skipIf(reason !== undefined)(
         for (const [frame, node] of ['node-2', 'node-1'].entries()) {
           await cluster.happen(frame);
           const before = cluster.cpu();
-          const { result } = await cluster.driver.call('frame', { base64 });
+          const { result } = await cluster.driver.call('frame', { format: 'jpeg', base64 });
           expect(result.status).toBe('ok');
           expect(result.tiles_per_node).toEqual({ [node]: 1 });
           expect(cluster.cpu().base).toBeGreaterThan(before.base);
