@@ -55,3 +55,13 @@ export function watchLoad(ownMs: () => number): { stop(): number } {
     },
   };
 }
+
+/** Cores of others above which a result is doubted. */
+const MOST_OTHERS = 0.25;
+
+/** Why a result is doubted during which others had so many cores; nothing where that is few. */
+export function doubtOfLoad(cores: number): readonly string[] {
+  return cores > MOST_OTHERS
+    ? [`${cores.toFixed(2)} cores were used by others; at most ${MOST_OTHERS} may be: end what else runs`]
+    : [];
+}

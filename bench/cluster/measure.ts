@@ -9,18 +9,17 @@ import type { Driven } from '../testbed/driver-process.ts';
 import type { EmulatedCluster } from '../testbed/emulated-cluster.ts';
 import { speedUpBound } from './bound.ts';
 import { freeShare } from './calibration.ts';
-import { threadTimes, usedBetween, watchLoad } from './cpu-time.ts';
-import { type Opened, type Opening, openCluster } from './opened.ts';
+import { doubtOfLoad, threadTimes, usedBetween, watchLoad } from './cpu-time.ts';
+import { cpuOfAll, type Opened, type Opening, openCluster } from './opened.ts';
 import { whole } from './plans.ts';
 
 /** Idleness before each frame of either side, ms. */
 const IDLE_MS = 150;
 /** Frames that are recorded for the breakdown, after the pairs. */
 const RECORDED = 4;
-/** Above these a result is doubted: the free share of a node's work, the spread of each side, and cores of others. */
+/** Above these a result is doubted: the free share of a node's work, and the spread of each side. */
 const MOST_FREE = 0.25;
 const MOST_NOISE = 0.25;
-const MOST_OTHERS = 0.25;
 
 /** What is to be measured. */
 export interface Measurement extends Opening {
@@ -34,7 +33,7 @@ export interface Measurement extends Opening {
 export async function measureCluster(measurement: Measurement) {
   const { name, network, file, pairs, oneNode, singleCores = file.device.cores } = measurement;
   const opened = await openCluster(measurement);
-  const { cluster, plan, frame, device, single, calibrated, send } = opened;
+  const { cluster, plan, frame, device, calibrated, send } = opened;
   const ours: Driven[] = [];
   const theirs: { ms: number; cpuMs: number }[] = [];
   const base = { frames: 0, idle: 0, idleMs: 0 };
@@ -63,10 +62,7 @@ export async function measureCluster(measurement: Measurement) {
     nodesIdle += sum(now.nodes) - sum(at.cpu.nodes);
     base.idleMs += performance.now() - at.time;
   };
-  const load = watchLoad(() => {
-    const { base: central, nodes: all } = cluster.cpu();
-    return central + sum(all) + single.cpuMs();
-  });
+  const load = watchLoad(() => cpuOfAll(opened));
   for (let pair = 0; pair < pairs; pair++) {
     if (pair % 2 === 0) await takeTheirs();
     await takeOurs(pair);
@@ -91,9 +87,7 @@ export async function measureCluster(measurement: Measurement) {
   const bound = speedUpBound(compiled, modelTotals(resolved).macs, nodes);
   const doubts = [
     ...(free > MOST_FREE ? [`${percent(free)} of a node's time are free; at most ${percent(MOST_FREE)} may be`] : []),
-    ...(others > MOST_OTHERS
-      ? [`${others.toFixed(2)} cores were used by others; at most ${MOST_OTHERS} may be: end what else runs`]
-      : []),
+    ...doubtOfLoad(others),
     ...(noise > MOST_NOISE ? [`times differ by ${percent(noise)}; at most ${percent(MOST_NOISE)} is accepted`] : []),
   ];
   return {

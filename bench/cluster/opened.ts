@@ -106,6 +106,12 @@ export async function openCluster(opening: Opening): Promise<Opened> {
   };
 }
 
+/** CPU time of all emulated devices so far, ms. */
+export function cpuOfAll({ cluster, single }: Pick<Opened, 'cluster' | 'single'>): number {
+  const { base, nodes } = cluster.cpu();
+  return nodes.reduce((sum, ms) => sum + ms, base + single.cpuMs());
+}
+
 /** Has a network served by a plan; the SHA-256 that was kept may be that of an earlier version. */
 async function serve(
   cluster: EmulatedCluster,

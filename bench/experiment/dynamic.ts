@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { doubtOfLoad, watchLoad } from '../cluster/cpu-time.ts';
 import { NETWORKS } from '../cluster/networks.ts';
-import { openCluster } from '../cluster/opened.ts';
+import { cpuOfAll, openCluster } from '../cluster/opened.ts';
 import { type Draft, evenSizes, fdsp, slices, whole } from '../cluster/plans.ts';
 import { clusterFile } from '../testbed/cluster-file.ts';
 import type { Experiment } from './experiment.ts';
@@ -77,19 +78,21 @@ export const dynamic: Experiment<Adapted> = {
         });
         const { cluster } = opened;
         await cluster.recorder.call('start', null);
+        const load = watchLoad(() => cpuOfAll(opened));
         const times: number[] = [];
         for (let frame = 0; frame < FRAMES; frame++) {
           await sleep(IDLE_MS);
           await cluster.happen(frame);
           times.push((await opened.send()).ms);
         }
+        const doubts = doubtOfLoad(load.stop());
         const recorded = await cluster.recorder.call('stop', null);
         const frames = recorded.map(({ end }, i) => {
           const tiles: Record<string, number> = {};
           for (const { stage, node, used } of end.trace) if (stage === 0 && used) tiles[node] = (tiles[node] ?? 0) + 1;
           return { ms: times[i]!, tiles };
         });
-        return { doubts: [], frames, ...adaptation(frames, CHANGE, 0.75) };
+        return { doubts, frames, ...adaptation(frames, CHANGE, 0.75) };
       },
     },
   ],
@@ -105,7 +108,7 @@ export const dynamic: Experiment<Adapted> = {
     const { frames } = cell![1];
     const tiles = (numbers: readonly number[]) =>
       frames.map(({ tiles: dealt }, i) => [i, mean(numbers.map((n) => dealt[`node-${n}`] ?? 0))] as const);
-    return linePlot({ title: 'Nodes 5 to 8 have half their speed from frame 25 on', x: 'frame', y: 'tiles; 100 ms' }, [
+    return linePlot({ title: 'Nodes 5 to 8 have half their speed from frame 25 on', x: 'frame', y: 'tiles, 100 ms' }, [
       { name: 'latency, 100 ms', points: frames.map(({ ms }, i) => [i, ms / 100] as const) },
       { name: 'tiles at each of 1 to 4', points: tiles([1, 2, 3, 4]) },
       { name: 'tiles at each of 5 to 8', points: tiles([5, 6, 7, 8]) },

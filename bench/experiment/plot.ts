@@ -93,7 +93,7 @@ function svg({ title, x, y }: PlotTexts, content: readonly string[]): string {
     `<title>${xml(title)}</title>`,
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>`,
     label(LEFT, 16, 'start', title),
-    label(LEFT - 6, TOP - 8, 'end', y),
+    label(8, TOP - 8, 'start', y),
     label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, 'middle', x),
     ...content,
     '</svg>',
