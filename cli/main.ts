@@ -13,6 +13,8 @@ import { stopSignal } from './signals.ts';
 /** Exit codes: public surface. */
 const EXIT = { ok: 0, failure: 1, usage: 2, interrupted: 130 } as const;
 
+const SELF_TEST = '--self-test';
+
 /** Runs one command line and returns the exit code. Never throws. */
 async function main(words: readonly string[], out: Output): Promise<number> {
   let exitCode: number = EXIT.ok;
@@ -20,6 +22,7 @@ async function main(words: readonly string[], out: Output): Promise<number> {
     const program = await buildProgram(words, out, (code) => {
       exitCode = code;
     });
+    if (words[0] === SELF_TEST) return await testItself(words, out);
     if (words.length === 0) {
       process.stderr.write(program.helpInformation());
       return EXIT.usage;
@@ -29,6 +32,19 @@ async function main(words: readonly string[], out: Output): Promise<number> {
   } catch (error) {
     return report(error, out);
   }
+}
+
+/** `tessera --self-test`: what a new version has to pass on the machine that shall run it. */
+async function testItself(words: readonly string[], out: Output): Promise<number> {
+  const { selfTest } = await import('./self-test.ts');
+  const found = await selfTest();
+  if (words.includes('--json')) out.json(found);
+  else
+    out.line(
+      `passed: ${found.right} of ${found.of} scenes named right in ${found.took_ms} ms; tessera ${found.version}, ` +
+        `${found.runtime}, Node ${found.node}, ${found.platform}`,
+    );
+  return EXIT.ok;
 }
 
 /** All commands by name; only the one that `words` names is loaded and gets its options. */
@@ -43,6 +59,7 @@ async function buildProgram(words: readonly string[], out: Output, onExit: (code
   addGlobals(program);
   const { packageVersion } = await import('../shared/runtime/version.ts');
   program.version(packageVersion(), '-V, --version', 'show the version');
+  program.option(SELF_TEST, 'run the bundled model once, as an agent would, and check its answers');
   const named = nameOf(words);
   const stubs = new Map<string, Commander>([['', program]]);
   for (const entry of COMMANDS) {

@@ -17,12 +17,15 @@ interface Start {
   readonly cwd: string;
   /** Folders that a shell searches. */
   readonly path: readonly string[];
+  /** The script of an installed bundle that started the process. */
+  readonly launcher?: string | undefined;
 }
 
 /**
  * How to start the same program from the same folder: by its installed name where a shell finds that, else by its file.
  */
-export function ownCommand({ called, script, cwd, path }: Start): string {
+export function ownCommand({ called, script, cwd, path, launcher }: Start): string {
+  if (launcher !== undefined) return path.includes(dirname(launcher)) ? 'tessera' : launcher;
   const folder = dirname(resolve(cwd, called));
   const isInstalled = /[\\/]tessera$/.test(called) && !folder.includes('node_modules') && path.includes(folder);
   if (isInstalled) return 'tessera';
@@ -48,5 +51,6 @@ export function thisCommand(): string {
     script: compiledFile(import.meta.url, './main.ts'),
     cwd: process.cwd(),
     path: (process.env.PATH ?? '').split(':'),
+    launcher: process.env.TESSERA_LAUNCHER,
   });
 }

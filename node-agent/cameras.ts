@@ -6,7 +6,6 @@ import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Bus, Log } from '../shared/ports.ts';
 import type { BornFrameMessage, BornFrameOrder, FrameAnnounced } from '../shared/protocol/messages/born-frame.ts';
 import type { FrameEnvelope } from '../shared/protocol/messages/frame.ts';
-import { pictureSize } from '../shared/runtime/image.ts';
 import { NodeFrames } from './node-frames.ts';
 
 /** A camera of this machine. */
@@ -132,6 +131,7 @@ export class NodeCameras {
       this.#throttledLog.warn(`format ${camera}`, text);
       return;
     }
+    const { pictureSize } = await import('../shared/runtime/image.ts');
     const size = await pictureSize(d).catch((error: unknown) => {
       this.#throttledLog.warn(`size ${camera}`, `a frame of camera ${camera} is skipped: ${failureOf(error).message}`);
     });

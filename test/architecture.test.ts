@@ -9,7 +9,7 @@ import { describe, expect, it } from 'vitest';
  */
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const LAYERS = ['shared', 'broker', 'node-agent', 'central', 'cli', 'bench'] as const;
+const LAYERS = ['shared', 'broker', 'node-agent', 'central', 'cli', 'bench', 'bundle'] as const;
 
 /** What each layer may import; its own files are always allowed. */
 const MAY_IMPORT: Readonly<Record<(typeof LAYERS)[number], readonly string[]>> = {
@@ -18,7 +18,8 @@ const MAY_IMPORT: Readonly<Record<(typeof LAYERS)[number], readonly string[]>> =
   'node-agent': ['shared'],
   central: ['shared'],
   cli: ['shared', 'broker', 'node-agent', 'central'],
-  bench: ['shared', 'broker', 'node-agent', 'central', 'cli'],
+  bench: ['shared', 'broker', 'node-agent', 'central', 'cli', 'bundle'],
+  bundle: ['shared'],
 };
 
 /** The one file that may import each outside library; bench/ and test/ may import what they measure and test. */
@@ -52,6 +53,7 @@ const PURE = [
   /^central\/(coordinator|scheduler|planner|tracking|home-assistant)\//,
   /^central\/(leadership\/election(-events)?|journal\/frame-tracker|ingest\/pending)\.ts$/,
   /^broker\/policy\.ts$/,
+  /^bundle\/(archive|content|debian)\.ts$/,
 ];
 
 /** Files that may import each other: the two halves of one definition. */

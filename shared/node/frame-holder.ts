@@ -1,6 +1,5 @@
 import { TesseraError } from '../errors.ts';
 import type { FrameEnvelope } from '../protocol/messages/frame.ts';
-import { decodeFrame } from '../runtime/image.ts';
 import { wholeBox } from '../tensor/tensor.ts';
 import type { Executor } from './executor-types.ts';
 import type { Plans } from './plans.ts';
@@ -47,6 +46,8 @@ export class FrameHolder {
       throw new TesseraError('TESSERA_PLAN_INVALID', `plan ${plan} is not prepared here for pictures`);
     const { tensor, width, height } = picture;
     if (regions.holds(iId, tensor)) return;
+    // Loaded with the first picture: most agents never decode one.
+    const { decodeFrame } = await import('../runtime/image.ts');
     const { data: d } = await decodeFrame(frame, picture);
     const shape = [1, height, width, d.byteLength / (width * height)];
     const box = wireBox(wholeBox(shape));

@@ -17,6 +17,13 @@ describe('the command that hints show', () => {
     expect(ownCommand({ called, script, cwd, path })).toBe(expected);
   });
 
+  it('is the launcher where a bundle was started, by its name where a shell finds it', () => {
+    const [called, cwd] = ['/opt/tessera/0.1.0/app/dist/cli/main.js', '/home/me'];
+    const own = (launcher: string) => ownCommand({ called, script: called, cwd, path: ['/usr/bin'], launcher });
+    expect(own('/usr/bin/tessera')).toBe('tessera');
+    expect(own('/opt/tessera/0.1.0/bin/tessera')).toBe('/opt/tessera/0.1.0/bin/tessera');
+  });
+
   it('is quoted for a shell where the folder has a space', () => {
     const spaced = '/home/my user/tessera/dist/cli/main.js';
     expect(ownCommand({ called: spaced, script: spaced, cwd: '/srv', path })).toBe(`node "${spaced}"`);
