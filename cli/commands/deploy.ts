@@ -2,9 +2,6 @@ import { TesseraError } from '../../shared/errors.ts';
 import { defineCommand } from '../command.ts';
 import { connectionOptions, connectionSettings, flag, value } from '../options.ts';
 
-/** Central answers within 60 s (central.ts); the rest is for the way there and back. */
-const ANSWER_MS = 70_000;
-
 /** `tessera deploy FILE | --previous`: has central put a plan to work. */
 export const command = defineCommand({
   arguments: '[file]',
@@ -27,33 +24,17 @@ export const command = defineCommand({
         hint: '`tessera schema plan` prints the form of a plan',
       });
     const { config } = await loadConfig(await connectionSettings(options));
-    const [{ connectCommand, openLog }, { topics }, { askRequest }, { deployedAnswer }, { readPlanFile }] =
-      await Promise.all([
-        import('../connect.ts'),
-        import('../../shared/protocol/topics.ts'),
-        import('../../shared/runtime/requests.ts'),
-        import('../../shared/protocol/messages/requests.ts'),
-        import('../plan-file.ts'),
-      ]);
+    const [{ deploy, deployedLines }, { readPlanFile }] = await Promise.all([
+      import('../deploy.ts'),
+      import('../plan-file.ts'),
+    ]);
     const { model } = options;
-    const request = {
+    const deployed = await deploy(config, 'deploy', {
       ...(model === undefined ? {} : { model }),
       ...(file === undefined ? {} : { plan: await readPlanFile(file) }),
-    };
-    const bus = await connectCommand(config, 'deploy', await openLog(config, 'deploy'));
-    try {
-      const names = topics(config.mqtt.base_topic);
-      const deployed = await askRequest(bus, names, 'deploy', request, deployedAnswer, ANSWER_MS);
-      if (json) out.json(deployed);
-      else {
-        const { ready, refused } = deployed;
-        const who = ready.length === 0 ? 'no node agent is ready for it' : `ready: ${ready.join(', ')}`;
-        out.note(`model ${deployed.model}: plan ${deployed.plan} serves new frames; ${who}`);
-        for (const { node, text } of refused) out.note(`node ${node} refuses it: ${text}`);
-      }
-      return 0;
-    } finally {
-      await bus.stop();
-    }
+    });
+    if (json) out.json(deployed);
+    else for (const line of deployedLines(deployed)) out.note(line);
+    return 0;
   },
 });

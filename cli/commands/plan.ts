@@ -1,9 +1,23 @@
 import { OBJECTIVES } from '../../central/planner/query/demands.ts';
 import type { Ranking } from '../../central/planner/query/rank.ts';
+import { STRATEGIES } from '../../central/planner/strategies.ts';
 import type { Problem } from '../../central/planner/strategy.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { defineCommand } from '../command.ts';
-import { integer, oneOf, type Parser, positive, string, usage, value, valueOr, values } from '../options.ts';
+import {
+  connectionOptions,
+  connectionSettings,
+  flag,
+  integer,
+  oneOf,
+  type Parser,
+  positive,
+  string,
+  usage,
+  value,
+  valueOr,
+  values,
+} from '../options.ts';
 import type { AskedStrategy } from '../plan/own-strategy.ts';
 import { parseShape } from '../shape.ts';
 
@@ -27,7 +41,11 @@ export const command = defineCommand({
     'exec:COMMAND, a program that reads {"profile", "constraints"} as JSON and prints {"plans"}.',
   options: {
     profile: value('--profile <file>', 'the profile that `tessera profile` wrote', string),
-    strategy: value('--strategy <name>', 'a strategy, FILE.mjs or exec:COMMAND; default: all of the list', string),
+    strategy: value(
+      '--strategy <name>',
+      `${[...STRATEGIES.keys()].join(', ')}; FILE.mjs or exec:COMMAND; default: all of the list`,
+      string,
+    ),
     checkStrategy: value('--check-strategy <name>', 'checks that a strategy keeps the rules of all strategies', string),
     model: value('--model <model>', 'the network itself: then tiles and slices of channels are possible', string),
     tensor: value('--tensor <shape>', 'the shape with which the model was profiled, if frames are tensors', parseShape),
@@ -47,6 +65,8 @@ export const command = defineCommand({
     deadline: value('--deadline <ms>', 'the longest latency; with --objective misses, when a frame is late', positive),
     minAgreement: value('--min-agreement <p%>', 'least share of answers that stay those of the whole network', percent),
     out: value('--out <file>', 'writes the best plan, for `tessera deploy`', string),
+    deploy: flag('--deploy', 'has the central of a running cluster put the best plan to work'),
+    ...connectionOptions,
     picture: value('--picture <file>', 'draws latency against bytes as SVG', string),
   },
   examples: [
@@ -55,6 +75,7 @@ export const command = defineCommand({
       'plan --profile person.profile.json --model person --out plan.json',
       'tiles too; the best one for `tessera deploy`',
     ],
+    ['plan --profile person.profile.json --model person --deploy', 'and the running cluster serves with the best one'],
     ['plan --profile p.json --pin 0=device --max-upload device=0.5', 'the first block stays at the camera'],
     ['plan --profile p.json --objective misses --deadline 200', 'the fewest frames later than 200 ms'],
     ['plan --check-strategy mine.mjs', 'whether a strategy of your own keeps the rules'],
@@ -65,6 +86,8 @@ export const command = defineCommand({
       import('../plan/problem-file.ts'),
     ]);
     const { profile: file, strategy, checkStrategy, top, model } = options;
+    if (!options.deploy && [options.broker, options.user, options.passwordFile].some((given) => given !== undefined))
+      throw new TesseraError('TESSERA_USAGE', '--broker, --user and --password-file are for --deploy');
     if (checkStrategy !== undefined) {
       const profiled = file === undefined ? [] : [problemFor(await readProfileFile(file), undefined)];
       return check(await strategyFor(checkStrategy, signal), profiled);
@@ -76,6 +99,10 @@ export const command = defineCommand({
     if (options.tensor !== undefined && model === undefined)
       throw new TesseraError('TESSERA_USAGE', '--tensor says how --model is loaded, and there is no --model');
     const profile = await readProfileFile(file);
+    if (options.deploy && profile.sha256 === undefined)
+      throw new TesseraError('TESSERA_USAGE', `${file} names no network, so its plan cannot be deployed`, {
+        hint: '`tessera profile` measures a profile whose plans can be',
+      });
     const { demandsOf, checkFigures } = await import('../plan/demands.ts');
     const plain = problemFor(profile, model === undefined ? undefined : await networkNamed(model));
     const problem: Problem = { ...plain, constraints: { ...plain.constraints, ...demandsOf(options, plain) } };
@@ -114,7 +141,8 @@ export const command = defineCommand({
     const shown = ranked.slice(0, top);
     if (json) {
       const plans = shown.map((each) => ({ ...inBlocks(problem, each), plan: each.plan, prediction: each.prediction }));
-      out.json({ pipelines: ranking.compared, plans, refusals: ranking.refusals });
+      const deployed = options.deploy ? { deployed: await deployBest() } : {};
+      out.json({ pipelines: ranking.compared, plans, refusals: ranking.refusals, ...deployed });
       return 0;
     }
     const [{ changesOf }, { reportLines }] = await Promise.all([
@@ -123,7 +151,19 @@ export const command = defineCommand({
     ]);
     const changes = await changesOf(problem, shown, ask);
     for (const line of reportLines(problem, ranking, top, changes)) out.line(line);
+    if (options.deploy) {
+      const { deployedLines } = await import('../deploy.ts');
+      for (const line of deployedLines(await deployBest())) out.note(line);
+    }
     return 0;
+
+    async function deployBest() {
+      const [{ deploy }, { config: settings }] = await Promise.all([
+        import('../deploy.ts'),
+        config(await connectionSettings(options)),
+      ]);
+      return deploy(settings, 'plan', { plan: best.plan });
+    }
 
     /** Asks about the problems that every strategy is asked about, and about the user's own. */
     async function check(asked: AskedStrategy, profiled: readonly Problem[]): Promise<number> {

@@ -86,6 +86,30 @@ async function planFile(name: string, model: string, stage: Partial<Stage>): Pro
   return file;
 }
 
+/** A profile of the network on one node and central. */
+function profileOf(sha256: string): object {
+  const layer = { name: 'conv', op: 'Conv', macs: 1, inputs: ['x'], outputs: [{ name: 'y', bytes: 2048 }] };
+  const link = { rtt_ms: 1, mbps: 100 };
+  return {
+    format: 'tessera-profile/1',
+    model: 'conv',
+    sha256,
+    input_bytes: 3072,
+    source: 'central',
+    sink: 'central',
+    blocks: [{ name: 'y', output_bytes: 2048, cut: ['y'], layers: [0, 0] }],
+    layers: [layer],
+    nodes: [
+      { id: 'pi-1', tier: 'edge', block_ms: [1] },
+      { id: 'central', tier: 'edge', block_ms: [50] },
+    ],
+    links: [
+      { from: 'pi-1', to: 'central', ...link },
+      { from: 'central', to: 'pi-1', ...link },
+    ],
+  };
+}
+
 test('an operator puts plans to work by file, goes back, and finds the plan again after a restart of central', async () => {
   const central = await startCentral();
   const agents = ['pi-1', 'pi-2'].map((id) => start(['agent', '--broker', url, '--id', id], id));
@@ -114,6 +138,14 @@ test('an operator puts plans to work by file, goes back, and finds the plan agai
   await startCentral();
   await agents[1]!.printed(/ready for plan[\s\S]*ready for plan[\s\S]*ready for plan[\s\S]*ready for plan/);
   expect(await tiles()).toEqual({ 'pi-2': 1 });
+
+  // The best plan of a profile, at once.
+  await writeFile(join(folder, 'conv.profile.json'), JSON.stringify(profileOf(sha)));
+  const args = ['--profile', 'conv.profile.json', '--use', 'pi-1', '--deploy', '--broker', url, '--json'];
+  const planned = await runCli(['plan', ...args], { cwd: folder });
+  expect(planned.stderr).toBe('');
+  expect(JSON.parse(planned.stdout).deployed).toMatchObject({ model: 'conv', ready: ['pi-1'], refused: [] });
+  expect(await tiles()).toEqual({ 'pi-1': 1 });
 
   const neither = await deploy();
   expect([neither.code, neither.stderr]).toEqual([2, expect.stringMatching(/either a plan file or --previous/)]);
