@@ -47,6 +47,15 @@ export interface RunningBroker {
   readonly counters: BrokerCounters;
   /** A connection from inside this process, with the rights of a client on this machine, without credentials. */
   connect(): Duplex;
+  /** Calls a function with every message that is published, after it was authorized. */
+  onPublish(
+    listener: (message: {
+      readonly topic: string;
+      readonly payload: Uint8Array;
+      readonly qos: number;
+      readonly retain: boolean;
+    }) => void,
+  ): void;
   /** Closes every connection of a user, whose last will is then published; returns how many there were. */
   expel(user: string): number;
   /** Closes every listener and connection; idempotent, bounded to about two seconds. */

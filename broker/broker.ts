@@ -165,6 +165,12 @@ class EmbeddedBroker implements RunningBroker {
     return outside;
   }
 
+  onPublish(listener: Parameters<RunningBroker['onPublish']>[0]): void {
+    this.#aedes.on('publish', ({ topic, payload, qos, retain }) =>
+      listener({ topic, payload: typeof payload === 'string' ? Buffer.from(payload) : payload, qos, retain }),
+    );
+  }
+
   expel(user: string): number {
     const closed = this.#connections.expel(user);
     const identity = identityOfUser(user);

@@ -1,4 +1,5 @@
 import { startBroker } from '../broker/broker.ts';
+import type { RunningBroker } from '../broker/broker-options.ts';
 import type { CentralSessionLimits } from '../broker/central-session.ts';
 import type { Credentials } from '../broker/credentials.ts';
 import { EnrolmentService } from '../broker/enrolment-service.ts';
@@ -22,6 +23,8 @@ export interface ClusterOptions {
   /** Who may come from other machines, and the broker's address as those reach it. */
   readonly remoteAccess?: { readonly credentials: Credentials; readonly server: string };
   readonly tls?: ListenTls | undefined;
+  /** Starts the bridge of the embedded broker, if it is to have one. */
+  readonly bridge?: (broker: RunningBroker) => Promise<{ stop(): Promise<void> } | undefined>;
   /** Names and origins that WebSocket listeners of the embedded broker take beside their own. */
   readonly web?: { readonly hosts: readonly string[]; readonly origins: readonly string[] };
   /** Persistent sessions of the embedded broker, and their folder; by default in memory. */
@@ -104,6 +107,8 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
         log,
       });
       started.push(broker);
+      const bridge = await options.bridge?.(broker);
+      if (bridge !== undefined) started.push(bridge);
       urls = broker.urls;
       if (options.remoteAccess !== undefined) {
         enrolment = new EnrolmentService({ broker, ...options.remoteAccess, base, tls: options.tls, log });

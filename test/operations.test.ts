@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { MAX_BACKLOG_BYTES } from '../broker/bridge.ts';
 import { defaultOptions } from '../central/coordinator/options.ts';
 import { MAX_ENTITY_LABELS } from '../central/home-assistant/devices.ts';
 import { MAX_LABELS, MAX_WAITING } from '../central/observers/objects.ts';
@@ -63,6 +64,7 @@ describe('the limits in docs/operations.md', () => {
     expect(cell('a node that is silent')).toContain(`${(3.5 * central.heartbeat_ms) / 1000} s`);
     expect(cell('objects that are followed')).toBe(`${MAX_TRACKS}; the best ${MAX_DETECTIONS}; ${MAX_LABELS}`);
     expect(cell('labels of a camera and model with entities')).toContain(`${MAX_ENTITY_LABELS},`);
+    expect(cell('bytes that a bridge keeps')).toContain(`${mib(MAX_BACKLOG_BYTES)},`);
     expect(cell('pictures of a camera that wait')).toContain(`${MAX_WAITING};`);
     expect(cell('a camera that is silent')).toContain(`${front.offline_after_s} s`);
   });

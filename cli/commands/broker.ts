@@ -1,5 +1,6 @@
 import type { Credentials } from '../../broker/credentials.ts';
 import type { EnrolmentService } from '../../broker/enrolment-service.ts';
+import { bridgeOf } from '../bridge.ts';
 import { defineCommand } from '../command.ts';
 import { INVITATION_S, inviteNode, newPassword } from '../invite.ts';
 import { flagSetting, type Parser, string, value, values } from '../options.ts';
@@ -31,6 +32,11 @@ export const command = defineCommand({
       'enrol a node by a join token, or ROLE:NAME (central, camera, viewer, home, admin) by a password, unless it is enrolled',
       roleName,
     ),
+    bridge: value(
+      '--bridge <url>',
+      'another broker, as the Mosquitto of Home Assistant: results and states go there, settings of cameras come back',
+      string,
+    ),
     inviteFile: value(
       '--invite-file <file>',
       'file for the secrets of --invite; - prints them. Default: the terminal, or files in the state directory where there is none',
@@ -41,10 +47,14 @@ export const command = defineCommand({
     ['broker', 'listens on mqtt://127.0.0.1:1883, for this machine'],
     ['broker --listen 0.0.0.0 --invite pi-1', 'listens on the network, and prints the command that joins pi-1'],
     ['broker --invite central:central --invite-file central.txt', "writes central's password into a file of your own"],
+    ['broker --bridge mqtt://192.168.1.5', 'Home Assistant at that broker sees everything'],
     ['broker --listen 127.0.0.1 --listen ws://127.0.0.1:9001', 'also for browsers on this machine'],
   ],
   async run({ options, out, signal, config: loadConfig }) {
-    const flags = options.listen.length === 0 ? [] : [flagSetting('broker.listen', '--listen', options.listen)];
+    const flags = [
+      ...(options.listen.length === 0 ? [] : [flagSetting('broker.listen', '--listen', options.listen)]),
+      ...(options.bridge === undefined ? [] : [flagSetting('broker.bridge', '--bridge', options.bridge)]),
+    ];
     const { config } = await loadConfig(flags);
     const [{ startBroker }, { createCredentials }, { EnrolmentService }, { brokerTls, openLog }, { untilStopped }] =
       await Promise.all([
@@ -94,11 +104,14 @@ export const command = defineCommand({
       show: out.line,
       note: out.note,
     });
+    let bridge: Awaited<ReturnType<typeof bridgeOf>>;
     try {
+      bridge = await bridgeOf(config, broker, log);
       await enrolment.start();
       await Promise.all([untilStopped(signal), letIn(options.invite, credentials, enrolment, secrets, out, signal)]);
     } finally {
       await enrolment.stop();
+      await bridge?.stop();
       await broker.stop();
     }
     return 0;

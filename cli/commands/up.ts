@@ -7,6 +7,7 @@ import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Log } from '../../shared/ports.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import { hideUserInfo } from '../../shared/redact.ts';
+import { bridgeOf } from '../bridge.ts';
 import type { Cluster } from '../cluster.ts';
 import { defineCommand } from '../command.ts';
 import { homeAssistantOption } from '../home-assistant-option.ts';
@@ -104,6 +105,7 @@ export const command = defineCommand({
         },
         acceptUnlistedCameras: settings.accept_unlisted_cameras,
         ...homeAssistantOption(settings),
+        bridge: (broker) => bridgeOf(settings, broker, log),
         coordinator: { audit_share: settings.central.audit_share, tier: settings.central.tier ?? null },
         // Nodes on one machine share its processors, so that each one's speed says little about all of them.
         replan: isOpenTo(broker) ? replanOptions(settings) : undefined,

@@ -48,6 +48,11 @@ const broker = z.strictObject({
     .default(60)
     .describe('seconds for which QoS 1 frames are stored while central is offline; 0: not at all'),
   keep_frames_mb: z.number().min(1).max(4096).default(64).describe('most bytes of stored frames, MB'),
+  bridge: z
+    .string()
+    .regex(/^(mqtts?|wss?):\/\/.+$/, 'expected a URL such as mqtt://user:password@192.168.1.5:1883')
+    .optional()
+    .describe('another broker that gets results and states, and from which settings come'),
   allowed_hosts: z
     .array(text)
     .default([])
