@@ -28,12 +28,16 @@ export function candidatesFor(nodes: readonly Node[], frame: Frame, stage: Stage
     nodes.map((node) => node.statistics),
     keyOf(frame, stage),
   );
-  return nodes.map((node, k) => ({
-    node,
-    known: speeds[k] !== undefined,
-    speed: speeds[k] ?? NOMINAL_SPEED,
-    ...linkOf(node.statistics),
-    busyMs: node.busy_ms,
-    roomBytes: node.memory.bytes - node.assigned_bytes,
-  }));
+  return nodes.map((node, k) => {
+    const { messageMs, msPerByte } = linkOf(node.statistics);
+    return {
+      node,
+      known: speeds[k] !== undefined,
+      speed: speeds[k] ?? NOMINAL_SPEED,
+      messageMs,
+      msPerByte,
+      busyMs: node.busy_ms,
+      roomBytes: node.memory.bytes - node.assigned_bytes,
+    };
+  });
 }

@@ -5,6 +5,7 @@ import { isSourceLost, placeOf, readersOf } from './birthplace.ts';
 import type { QueuedFrame } from './camera-state.ts';
 import type { FrameEnd, PartTrace } from './frame-end.ts';
 import { freePayload } from './frame-queue.ts';
+import { isCurrent } from './may-run.ts';
 import { place } from './placement.ts';
 import { isReadableYet } from './regions.ts';
 import { cancel, end } from './requests.ts';
@@ -290,7 +291,8 @@ export function endFrame(s: State, frame: Frame, outcome: Outcome, failure?: Fai
   s.timers.clear(`hard ${frame.i_id}`);
   s.frames.delete(frame.i_id);
   s.open_bytes -= frame.run.facts.frame_bytes;
-  if (--frame.run.open === 0) s.plans_unsettled = true;
+  // A plan that no model has any more goes with its last frame.
+  if (--frame.run.open === 0 && !isCurrent(s, frame.run)) s.plans_unsettled = true;
   s.ended.set(frame.i_id, askedFor(frame));
   if (s.ended.size > ENDED_KEPT) s.ended.delete(s.ended.keys().next().value!);
 }

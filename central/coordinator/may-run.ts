@@ -69,3 +69,8 @@ export function isPlacePending(s: State, run: PlanRun, stage: Stage): boolean {
 export function isStandInPending(s: State, run: PlanRun, stage: Stage): boolean {
   return [...s.nodes.values()].some((node) => mayStandIn(node, stage) && isPending(node, run, stage.id));
 }
+
+/** Whether a model has this plan, or is about to get it. */
+export function isCurrent(s: State, run: PlanRun): boolean {
+  return [...s.models.values()].some(({ active, pending }) => active === run || pending === run);
+}

@@ -134,21 +134,28 @@ export function place(s: State, frame: Frame, stage: StageRun): Failure | undefi
   const { id, on, fallback } = stage.stage;
   const own = readyNodes(s, run, id);
   const standIns = readyStandIns(s, run, stage.stage);
-  const isMine = (part: PartRun, node: Node): boolean => own.includes(node) && isPlaced(node, on, part.facts.t_id);
+  const owners = new Set(own);
+  const isMine = (part: PartRun, node: Node): boolean => owners.has(node) && isPlaced(node, on, part.facts.t_id);
   const isUntried = (part: PartRun, node: Node): boolean =>
     !part.failed_on.has(node.id) && (node.isLocal || part.tries < s.options.max_tries);
+  const mayDo = (part: PartRun, id: string): boolean => {
+    const node = s.nodes.get(id);
+    if (node === undefined || !isUntried(part, node)) return false;
+    return isMine(part, node) || standIns.includes(node);
+  };
   const first: PartRun[] = [];
   const replaced: PartRun[] = [];
   const again: PartRun[] = [];
   for (const part of stage.parts) {
     if (part.state !== 'unplaced' || !isReadableYet(s, frame, part)) continue;
-    const untried = [...own.filter((node) => isMine(part, node)), ...standIns].filter((node) => isUntried(part, node));
+    const isOwn = own.some((node) => isMine(part, node) && isUntried(part, node));
+    const isReplaced = !isOwn && standIns.some((node) => isUntried(part, node));
     const isElsewhere = part.facts.reads_frame && frame.at !== s.central.id;
     // What is taken comes to central, and then any node can have it.
     if (isElsewhere && frame.isTaken) continue;
-    if (isElsewhere && untried.length > 0 && !untried.some(({ id }) => id === frame.at)) takeFrame(s, frame);
-    else if (own.some((node) => isMine(part, node) && isUntried(part, node))) first.push(part);
-    else if (untried.length > 0) replaced.push(part);
+    if (isElsewhere && (isOwn || isReplaced) && !mayDo(part, frame.at)) takeFrame(s, frame);
+    else if (isOwn) first.push(part);
+    else if (isReplaced) replaced.push(part);
     else if (!run.standby.has(id)) {
       run.standby.add(id);
       s.plans_unsettled = true;

@@ -3,6 +3,7 @@ import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
 import { forgetPlan } from '../scheduler/statistics.ts';
 import type { NodeReady } from './events.ts';
 import {
+  isCurrent,
   isPlaced,
   isPlacePending,
   isPresent,
@@ -175,22 +176,22 @@ export function settlePlans(s: State): void {
     model.pending = null;
     s.effects.push({ type: 'plan-active', model: model.name, plan: model.active.plan.id });
   }
-  const current = new Set([...s.models.values()].flatMap(({ active, pending }) => [active, pending]));
   const active = new Set([...s.models.values()].map((model) => model.active));
   for (const run of s.plans.values()) {
-    if (!current.has(run) && run.open === 0) {
+    if (!isCurrent(s, run) && run.open === 0) {
       retire(s, run);
       continue;
     }
     for (const stage of run.plan.stages)
       if ((active.has(run) || run.open > 0) && !isStaffed(s, run, stage)) run.standby.add(stage.id);
+    const isUsed = isCurrent(s, run);
     for (const node of s.nodes.values()) {
       if (!isPresent(node)) continue;
       // Of a plan that only open frames use, nodes prepare what would otherwise have no node.
       const stages = run.plan.stages.filter((stage) =>
         run.standby.has(stage.id)
           ? isPlaced(node, stage.on) || mayStandIn(node, stage)
-          : isPlaced(node, stage.on) && (current.has(run) || node.isLocal),
+          : isPlaced(node, stage.on) && (isUsed || node.isLocal),
       );
       if (stages.length > 0)
         prepare(

@@ -49,13 +49,12 @@ export function allocate(
     let best = -1;
     let bestMs = Number.POSITIVE_INFINITY;
     for (let k = 0; k < nodes.length; k++) {
-      if (!allowed(t, k) || (part.bytes > room[k]! && !empty[k])) continue;
+      if (part.bytes > room[k]! && !empty[k]) continue;
       const opening = isSent[k]! ? 0 : nodes[k]!.messageMs + messages * turnMs;
       const doneMs = busy[k]! + opening + partMs(part, nodes[k]!);
-      if (best === -1 || doneMs < bestMs) {
-        best = k;
-        bestMs = doneMs;
-      }
+      if ((best !== -1 && doneMs >= bestMs) || !allowed(t, k)) continue;
+      best = k;
+      bestMs = doneMs;
     }
     if (best === -1) continue;
     chosen[t] = best;

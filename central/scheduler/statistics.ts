@@ -143,13 +143,18 @@ export function forgetPlan(node: NodeStatistics, plan: string): void {
  * done a part.
  */
 export function estimateSpeeds(nodes: readonly NodeStatistics[], key: string): (number | undefined)[] {
-  const here = nodes.map((node) => node.stages.get(key)?.speed);
-  const ratios = nodes.flatMap((node, k) => (here[k] !== undefined && node.speed ? [here[k] / node.speed] : []));
-  const scale = percentile(ratios, 0.5) ?? 1;
-  const known = nodes.map((node, k) => here[k] ?? (node.speed === undefined ? undefined : node.speed * scale));
+  const speeds = nodes.map((node) => node.stages.get(key)?.speed);
+  // Many nodes may be here for each part, so that nothing is computed that no node needs.
+  if (speeds.some((speed, k) => speed === undefined && nodes[k]!.speed !== undefined)) {
+    const ratios = nodes.flatMap((node, k) => (speeds[k] !== undefined && node.speed ? [speeds[k] / node.speed] : []));
+    const scale = percentile(ratios, 0.5) ?? 1;
+    nodes.forEach(({ speed }, k) => {
+      if (speed !== undefined) speeds[k] ??= speed * scale;
+    });
+  }
   const median = percentile(
-    known.filter((speed) => speed !== undefined),
+    speeds.filter((speed) => speed !== undefined),
     0.5,
   );
-  return known.map((speed) => speed ?? median);
+  return speeds.map((speed) => speed ?? median);
 }
