@@ -40,7 +40,8 @@ describe('the limits in docs/operations.md', () => {
     expect(cell('frames of a camera that wait')).toContain(`${camera.queue_max} (`);
     expect(cell('frames that wait')).toBe(mb(central.max_payload_bytes));
     expect(cell('frames under way')).toBe(
-      `${central.max_open}; ${central.max_open_per_model}; ${mb(central.max_open_bytes)}`,
+      `${central.max_open}; ${central.max_open_per_model}, and not more than its nodes can work at together and one; ` +
+        mb(central.max_open_bytes),
     );
     expect(cell('tiles that the planner chooses by itself')).toContain(
       `${MOST_INPUT} times the input; ${MOST_WORK} times the work; ${100 * MOST_TIME} % of one node's`,

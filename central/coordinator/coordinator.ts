@@ -17,6 +17,7 @@ import type {
 import { configure, hasRoom, nextFrame, onKnown, onOffered, skipQueued } from './frame-queue.ts';
 import { advance, endFrame, fill, onFinished, onHardLimit, onOpened, openFrame } from './frames.ts';
 import { onFetchLate, onMissing } from './losses.ts';
+import { frameCapacity } from './may-run.ts';
 import { type MeasuredNode, measuredAt } from './measured.ts';
 import { newState } from './new-state.ts';
 import { onHeard, onNodeOffline, onNodeOnline, sweep } from './nodes.ts';
@@ -313,12 +314,20 @@ export class Coordinator {
     if (s.phase === 'stopped') return;
     const open = new Map<string, number>();
     for (const { model } of s.frames.values()) open.set(model, (open.get(model) ?? 0) + 1);
-    const isFree = (model: string): boolean => (open.get(model) ?? 0) < s.options.max_open_per_model;
-    const mayBegin = (model: string): PlanRun | undefined =>
-      isFree(model) ? (s.models.get(model)?.active ?? undefined) : undefined;
+    const capacities = new Map<PlanRun, number>();
+    const capacityOf = (run: PlanRun): number => {
+      const capacity = capacities.get(run) ?? Math.min(s.options.max_open_per_model, frameCapacity(s, run));
+      capacities.set(run, capacity);
+      return capacity;
+    };
+    const isFree = (model: string, run: PlanRun): boolean => (open.get(model) ?? 0) < capacityOf(run);
+    const mayBegin = (model: string): PlanRun | undefined => {
+      const run = s.models.get(model)?.active ?? undefined;
+      return run !== undefined && isFree(model, run) ? run : undefined;
+    };
     while (s.frames.size < s.options.max_open) {
       // Sections of accepted frames come before other frames.
-      const begun = nextSectioned(s, isFree);
+      const begun = nextSectioned(s, ({ waiting, run }) => isFree(waiting.model, run));
       const next = begun === undefined && s.phase === 'running' ? nextFrame(s, mayBegin) : undefined;
       const model = begun?.waiting.model ?? next?.waiting.model;
       if (model === undefined || (begun !== undefined && !hasRoom(s, begun.run))) return;

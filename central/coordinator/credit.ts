@@ -38,7 +38,10 @@ function sendable(s: State, node: Node, owed: number): number {
 
 /** Sends what credit allows: dispatches in the order in which they were made, so that none is starved. */
 export function flush(s: State): void {
-  const waiting = [...s.nodes.values()].filter(({ queue, presence }) => queue.length > 0 && presence === 'online');
+  // Most events leave nothing to send, and there may be a thousand nodes.
+  const waiting: Node[] = [];
+  for (const node of s.nodes.values()) if (node.queue.length > 0 && node.presence === 'online') waiting.push(node);
+  if (waiting.length === 0) return;
   waiting.sort((a, b) => a.queue[0]!.dispatch.id - b.queue[0]!.dispatch.id);
   let owed = 0;
   for (const node of s.nodes.values()) if (!node.isLocal) owed += node.owed_bytes;

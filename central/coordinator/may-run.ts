@@ -74,3 +74,19 @@ export function isStandInPending(s: State, run: PlanRun, stage: Stage): boolean 
 export function isCurrent(s: State, run: PlanRun): boolean {
   return [...s.models.values()].some(({ active, pending }) => active === run || pending === run);
 }
+
+/** Frames of a model that are under way together at least: one is decoded and one is finished while one is computed. */
+const LEAST_OPEN = 3;
+
+/**
+ * How many frames of a plan its machines can work at together, and one more, so that none waits for the next: at a stage
+ * of `replicate` as many as it has nodes, at a stage whose parts are shared as many as have all their parts at nodes of
+ * their own. More would only wait, and results would be late.
+ */
+export function frameCapacity(s: State, run: PlanRun): number {
+  const placesOf = ({ id, on }: Stage): number => {
+    const parts = on.mode === 'replicate' ? 1 : run.facts.stages[id]!.parts.length;
+    return Math.max(1, Math.floor(readyNodes(s, run, id).length / parts));
+  };
+  return Math.max(LEAST_OPEN, 1 + run.plan.stages.reduce((sum, stage) => sum + placesOf(stage), 0));
+}

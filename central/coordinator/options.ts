@@ -22,7 +22,7 @@ export interface CoordinatorOptions {
   /** For cameras without a `camera-config`, and for fields that a `camera-config` does not set. */
   readonly camera: CameraPolicy;
 
-  /** Accepted frames that have not ended: in total, and per model. */
+  /** Accepted frames that have not ended: in total, and per model at most, however many nodes it has. */
   readonly max_open: number;
   readonly max_open_per_model: number;
   /** Bytes of open frames' tensors; a single frame larger than this still runs, alone. */
@@ -73,8 +73,8 @@ export interface CoordinatorOptions {
 export const defaultOptions: Omit<CoordinatorOptions, 'epoch'> = {
   tier: null,
   camera: { keep: 'newest', queue_max: 1024, max_fps: 0, deadline: 'wait', deadline_ms: 500 },
-  max_open: 16,
-  max_open_per_model: 3,
+  max_open: 256,
+  max_open_per_model: 128,
   max_open_bytes: 512e6,
   max_payload_bytes: 256e6,
   hard_limit_ms: 60_000,

@@ -35,9 +35,8 @@ export function acceptSectioned(s: State, waiting: QueuedFrame, run: PlanRun): v
 }
 
 /** An accepted frame of which a further section has to be opened. */
-export function nextSectioned(s: State, mayBegin: (model: string) => boolean): SectionedFrame | undefined {
-  for (const of of s.sectioned)
-    if (of.failure === undefined && of.opened < of.count && mayBegin(of.waiting.model)) return of;
+export function nextSectioned(s: State, isFree: (of: SectionedFrame) => boolean): SectionedFrame | undefined {
+  for (const of of s.sectioned) if (of.failure === undefined && of.opened < of.count && isFree(of)) return of;
   return undefined;
 }
 

@@ -42,7 +42,7 @@ const COMPACT_AGAIN_LINES = 1024;
 /** Ended frames that are kept, so that a frame that the broker delivers again is recognised. */
 const ENDED_KEPT = 4096;
 /** Bytes kept for the end of each open frame, and for all of them. */
-const KEPT = { frame: 4096, all: 65536 };
+const KEPT = { frame: 4096, all: 1_048_576 };
 const RETRY_MS = 1000;
 const LOG_AGAIN_MS = 60_000;
 

@@ -5,7 +5,8 @@ import { Coordinator } from '../../../central/coordinator/coordinator.ts';
 import type { Event } from '../../../central/coordinator/events.ts';
 import type { FrameEnd } from '../../../central/coordinator/frame-end.ts';
 import { defaultOptions } from '../../../central/coordinator/options.ts';
-import { CENTRAL } from '../../../shared/plan/plan.ts';
+import type { SchedulablePlan } from '../../../shared/plan/compiled-plan.ts';
+import { CENTRAL, type Placement } from '../../../shared/plan/plan.ts';
 
 const NODES = ['a', 'b', 'c', 'd'];
 
@@ -440,6 +441,19 @@ describe('acceptance', () => {
     cluster.settle();
     expect(cluster.published.map((end) => end.frame)).toEqual(['f0', 'f1', 'f2', 'f3', 'f4', 'f5', 'f6']);
     expect(cluster.skipped.map((skip) => skip.reason)).toEqual(['queue-full', 'queue-full', 'queue-full']);
+  });
+
+  test('as many frames are under way as the nodes can work at together, and one more', () => {
+    const replicate: Placement = { mode: 'replicate', nodes: '*' };
+    const most = (facts: SchedulablePlan): number => {
+      const cluster = fourNodes({ camera: { ...defaultPolicy, keep: 'every' } }, facts);
+      for (let i = 0; i < 20; i++) cluster.offer('front');
+      return cluster.coordinator.snapshot().open_frames;
+    };
+    expect(most(sketchPlan([{ tiles: 1, on: replicate }]))).toBe(5);
+    // Two frames have their tiles at nodes of their own, and a third one is at central.
+    expect(most(tilesAndTail(2))).toBe(4);
+    expect(most(tilesAndTail(16))).toBe(3);
   });
 
   test('cameras take turns, however many frames one of them sends', () => {
