@@ -39,7 +39,7 @@ export const { description, usage, run } = defineBenchmark({
 async function scale({ nodes, cameras, seconds, seed }: Values<typeof options>) {
   const rows = nodes.map((count) => simulate(count, cameras, seconds, seed));
   console.log(
-    '| nodes | frames | skipped | errors | coordinator, ms a frame | latency, ms: median, 95 %, after the kill |',
+    '| nodes | frames | skipped | errors | coordinator, ms a frame: sharing, all events | latency, ms: median, 95 %, after the kill |',
   );
   console.log('|---|---|---|---|---|---|');
   for (const row of rows) {
