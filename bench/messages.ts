@@ -192,6 +192,7 @@ function instantExecutor(): Executor {
     measure: nothing,
     take: nothing,
     release: nothing,
+    answers: nothing,
     plans: () => [PLAN],
     prepared: () => new Set([0]),
     preparedPlan: () => undefined,

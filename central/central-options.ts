@@ -16,6 +16,8 @@ export interface ActiveCentralOptions {
   readonly coordinator?: Partial<CoordinatorOptions>;
   /** Home Assistant's discovery; absent: it is told nothing. */
   readonly homeAssistant?: { readonly prefix: string } | undefined;
+  /** Is given a function that resolves when the inference thread answers. */
+  readonly watch?: ((answers: () => Promise<void>) => void) | undefined;
   readonly log: Log;
 }
 

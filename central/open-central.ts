@@ -70,6 +70,7 @@ export async function openCentral(options: CentralOptions): Promise<Central> {
       patient: true,
       log,
     });
+    options.watch?.(() => executor.answers());
     const wire = new Wire({ bus, topics: names, self: CENTRAL, log, now: () => performance.now() });
     const devices = new KeptJson(stateDir, 'homeassistant.json', 'the list of devices in Home Assistant', keptDevices);
     const kept = new KeptJson(stateDir, 'camera-settings.json', 'the settings of cameras', keptSettings);

@@ -63,6 +63,17 @@ export const COMMANDS: readonly Entry[] = [
     summary: 'calibrate quantisation on your own pictures',
     load: () => import('./commands/model-calibrate.ts'),
   },
+  {
+    name: 'service install',
+    summary: 'start agent, central or broker with the machine',
+    load: () => import('./commands/service-install.ts'),
+  },
+  { name: 'service status', summary: 'show the services', load: () => import('./commands/service-status.ts') },
+  {
+    name: 'service remove',
+    summary: 'stop a service, and remove it',
+    load: () => import('./commands/service-remove.ts'),
+  },
   { name: 'acl', summary: 'print the access rules for another broker', load: () => import('./commands/acl.ts') },
   {
     name: 'doctor',
@@ -77,4 +88,5 @@ export const COMMANDS: readonly Entry[] = [
 export const GROUPS: Readonly<Record<string, string>> = {
   model: 'import and inspect models',
   node: 'invite nodes, and revoke their access',
+  service: 'systemd services of this machine',
 };

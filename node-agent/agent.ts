@@ -55,6 +55,8 @@ export interface AgentOptions {
   readonly blobDir?: string | undefined;
   /** Cameras of this machine, whose frames are born here. */
   readonly cameras?: readonly AgentCamera[] | undefined;
+  /** Is given a function that resolves when the inference thread answers. */
+  readonly watch?: ((answers: () => Promise<void>) => void) | undefined;
   readonly log: Log;
 }
 
@@ -113,6 +115,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const tuned = await openSettings(stateDir, threads, log);
   const settings = tuned.known;
   const executor = await createExecutor({ node: id, folder: store.folder, threads, sessionMemoryMb, settings, log });
+  options.watch?.(() => executor.answers());
   let bus: Bus;
   try {
     const will = { topic: topics.nodeStatus(id), payload: 'offline', qos: 1, retain: true } as const;

@@ -15,6 +15,7 @@ import {
   valueOr,
   values,
 } from '../options.ts';
+import { serviceNotices } from '../service/notices.ts';
 
 /** `tessera agent`: one node. */
 export const command = defineCommand({
@@ -58,6 +59,7 @@ export const command = defineCommand({
       ...(options.threads === undefined ? [] : [flagSetting('node.threads', '--threads', options.threads)]),
     ]);
     const { config } = loaded;
+    const notices = serviceNotices(signal);
     const [
       { runAgent },
       { readMembership },
@@ -93,6 +95,7 @@ export const command = defineCommand({
       trustedKeys,
       stateDir,
       cameras: await openCameras(options.camera, options.fps, log),
+      watch: (answers) => notices.watch(answers),
       log,
       signal,
       // A node that another command started has nothing to say to its user.

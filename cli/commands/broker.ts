@@ -15,6 +15,8 @@ const listener: Parser<string> = (text, flag) => {
   return address.includes('://') ? address : `mqtt://${address}`;
 };
 
+import { serviceNotices } from '../service/notices.ts';
+
 /** `tessera broker`: the embedded broker as a process of its own. */
 export const command = defineCommand({
   description:
@@ -96,6 +98,7 @@ export const command = defineCommand({
       tls,
       log,
     });
+    serviceNotices(signal);
     out.note(`broker: ${broker.urls.join(', ')}`);
     const secrets = new SecretOutput({
       file: options.inviteFile,

@@ -16,6 +16,7 @@ import {
   values,
 } from '../options.ts';
 import { replanOptions } from '../replan-options.ts';
+import { serviceNotices } from '../service/notices.ts';
 
 /** `tessera central`: the coordinator of a real deployment. */
 export const command = defineCommand({
@@ -45,6 +46,7 @@ export const command = defineCommand({
   ],
   async run({ options, out, signal, config }) {
     const { config: settings } = await config(await connectionSettings(options));
+    const notices = serviceNotices(signal);
     const [
       { busOptions, openLog },
       { openCentral },
@@ -92,6 +94,7 @@ export const command = defineCommand({
         ...homeAssistantOption(settings),
         coordinator: { audit_share: settings.central.audit_share, tier: settings.central.tier ?? null },
         replan: replanOptions(settings),
+        watch: (answers) => notices.watch(answers),
         log,
       });
       const stopped = untilStopped(signal).then(() => undefined);

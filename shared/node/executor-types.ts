@@ -130,5 +130,7 @@ export interface Executor {
   /** `listener` is called when all kept regions were lost. */
   onLoss(listener: () => void): void;
   release(plan: string): Promise<void>;
+  /** Resolves when the worker thread answers: not while it is stuck; at once while there is none. Never throws. */
+  answers(): Promise<void>;
   stop(): Promise<void>;
 }

@@ -195,6 +195,8 @@ const handlers = {
     return { value, transfer: 'missing' in value ? [] : buffersOf(value.map((region) => region.d)) };
   },
 
+  answer: (): void => {},
+
   free: (iIds: readonly string[]): void => kept.free(iIds),
 
   /** Answered when no run is in progress, so that the thread can be ended. */

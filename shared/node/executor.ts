@@ -230,6 +230,10 @@ class ThreadExecutor implements Executor {
     return tuned;
   }
 
+  async answers(): Promise<void> {
+    await this.#calls?.call('answer', undefined).catch(() => {});
+  }
+
   cancel(iId: string, stage: number, tIds: readonly number[]): void {
     this.#calls?.call('cancel', { iId, stage, tIds }).catch(() => {});
   }

@@ -68,6 +68,7 @@ export class FakeExecutor implements Executor {
   onLoss = this.#plans.onLoss;
   measure = this.#plans.measure;
   tune = this.#plans.tune;
+  answers = async (): Promise<void> => {};
   cancel = (): void => {};
   stop = async (): Promise<void> => void this.calls.push('stop');
 

@@ -15,6 +15,7 @@ export function executorDouble(overrides: Partial<Executor> = {}): Executor & { 
     take: async () => [],
     free: () => {},
     onLoss: () => {},
+    answers: async () => {},
     cancel: () => {},
     stop: async () => {},
     ...overrides,
