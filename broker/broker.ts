@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { type Duplex, duplexPair } from 'node:stream';
 import { Aedes, type AedesOptions, type AuthenticateError } from 'aedes';
 import { LogThrottle } from '../shared/log-throttle.ts';
+import { isLoopback } from '../shared/loopback.ts';
 import type { Log } from '../shared/ports.ts';
 import type { AedesParts } from './aedes-parts.ts';
 import { AedesSessionStore } from './aedes-session-store.ts';
@@ -16,7 +17,6 @@ import { newCounters } from './counters.ts';
 import { DisconnectLog, MAX_TOPIC_LEVELS, type ThrottledLogs } from './disconnect-log.ts';
 import {
   type Arrivals,
-  isLoopback,
   isTls,
   type ListenAddress,
   type Listener,

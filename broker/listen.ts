@@ -4,6 +4,7 @@ import { type AddressInfo, createServer as createTcpServer, type Server, type So
 import type { Duplex } from 'node:stream';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { TesseraError } from '../shared/errors.ts';
+import { isLoopback } from '../shared/loopback.ts';
 import { tlsReason } from '../shared/runtime/broker-failure.ts';
 
 /** The address of a listener; `host` without the brackets of IPv6. */
@@ -41,10 +42,6 @@ export function parseListen(text: string): ListenAddress {
   }
   return { scheme, host: match![2]!.replace(/^\[|\]$/g, ''), port };
 }
-
-/** Whether a host name or address means this machine alone. */
-export const isLoopback = (host: string | undefined): boolean =>
-  host !== undefined && (host === 'localhost' || host === '::1' || /^(::ffff:)?127\.\d+\.\d+\.\d+$/.test(host));
 
 /** Whether a listener speaks TLS. */
 export const isTls = (scheme: ListenAddress['scheme']): boolean => scheme === 'mqtts' || scheme === 'wss';

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
-import { isLoopback } from './listen.ts';
+import { isLoopback } from '../shared/loopback.ts';
 
 /**
  * Decides which WebSockets are opened. A browser lets every web page reach every address that its machine reaches, and

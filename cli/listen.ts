@@ -1,7 +1,7 @@
 import { createServer } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
-import { isLoopback } from '../broker/listen.ts';
 import { TesseraError } from '../shared/errors.ts';
+import { isLoopback } from '../shared/loopback.ts';
 
 /** Where the embedded broker is to listen. */
 export interface ListenAddress {

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { createCredentials } from '../broker/credentials.ts';
 import type { EnrolmentService } from '../broker/enrolment-service.ts';
-import { isLoopback, parseListen as parseListenUrl } from '../broker/listen.ts';
+import { parseListen as parseListenUrl } from '../broker/listen.ts';
 import type { Config } from '../shared/config/schema.ts';
 import { TesseraError } from '../shared/errors.ts';
+import { isLoopback } from '../shared/loopback.ts';
 import { silentLog } from '../shared/ports.ts';
 import { hideUserInfo } from '../shared/redact.ts';
 import type { ClusterOptions } from './cluster.ts';

@@ -150,7 +150,7 @@ async function letIn(
 
 /** The address of the first listener that other machines reach, or the first of all. */
 async function reachable(urls: readonly string[]): Promise<string> {
-  const { isLoopback } = await import('../../broker/listen.ts');
+  const { isLoopback } = await import('../../shared/loopback.ts');
   const { reachableHost, urlHost } = await import('../listen.ts');
   const all = urls.map((url) => new URL(url));
   const url = all.find(({ hostname }) => !isLoopback(hostname)) ?? all[0]!;

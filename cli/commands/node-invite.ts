@@ -34,7 +34,7 @@ export const command = defineCommand({
         import('../invite.ts'),
       ]);
     const { hideUserInfo } = await import('../../shared/redact.ts');
-    const { isLoopback } = await import('../../broker/listen.ts');
+    const { isLoopback } = await import('../../shared/loopback.ts');
     const bus = await connectCommand(config, 'node', await openLog(config, 'node'));
     try {
       const ask = (asked: Record<string, unknown>) =>

@@ -1,6 +1,6 @@
-import { isLoopback } from '../../broker/listen.ts';
 import type { Setting } from '../../shared/config/layers.ts';
 import { failureOf } from '../../shared/errors.ts';
+import { isLoopback } from '../../shared/loopback.ts';
 import { silentLog } from '../../shared/ports.ts';
 import type { LoadedConfig } from '../../shared/runtime/config.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';

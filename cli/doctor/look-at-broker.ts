@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { createConnection } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isLoopback } from '../../broker/listen.ts';
 import { type Identity, identityOfUser, rulesOf } from '../../broker/policy.ts';
 import { type Failure, failureOf, TesseraError } from '../../shared/errors.ts';
+import { isLoopback } from '../../shared/loopback.ts';
 import type { Bus } from '../../shared/ports.ts';
 import { type BrokerStats, brokerStats } from '../../shared/protocol/messages/broker.ts';
 import { PART_LIMIT_BYTES } from '../../shared/protocol/parts.ts';

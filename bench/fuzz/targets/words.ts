@@ -1,9 +1,10 @@
 import fc from 'fast-check';
-import { isLoopback, parseListen } from '../../../broker/listen.ts';
+import { parseListen } from '../../../broker/listen.ts';
 import { mayPublish, maySubscribe } from '../../../broker/policy.ts';
 import { parseShape } from '../../../cli/shape.ts';
 import { makeJoinToken, readJoinToken } from '../../../shared/config/join.ts';
 import { TesseraError } from '../../../shared/errors.ts';
+import { isLoopback } from '../../../shared/loopback.ts';
 import { parseLabels } from '../../../shared/model/labels.ts';
 import { coversFilter, isFilter, matchesFilter } from '../../../shared/protocol/filter.ts';
 import { parseInputTopic, parseNodeTopic, parseWireTopic } from '../../../shared/protocol/topics.ts';
