@@ -74,6 +74,8 @@ async function contentOf(arch: Arch, version: string, time: number, scratch: str
   for (const file of code) await add(`app/dist/${file}`, join(root, 'dist', file));
   for (const file of await filesBelow(join(root, 'config')))
     await add(`app/config/${file}`, join(root, 'config', file));
+  const page = 'central/http/page';
+  for (const file of await filesBelow(join(root, page))) await add(`app/${page}/${file}`, join(root, page, file));
 
   const folder = await installPackages(root, arch, join(scratch, 'packages'));
   const files = (await filesBelow(folder)).filter((file) => isNeeded(file, arch));

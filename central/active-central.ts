@@ -20,6 +20,7 @@ import { defaultOptions } from './coordinator/options.ts';
 import { EffectRunner, type EffectRunnerDeps } from './effects.ts';
 import { FrameTimes, type FrameWork } from './frame-times.ts';
 import type { KeptDevices } from './home-assistant/devices.ts';
+import type { Window } from './http/window.ts';
 import { FrameAcceptor } from './ingest/acceptor.ts';
 import { BornFrames } from './ingest/born-frames.ts';
 import { policyOf } from './ingest/camera-options.ts';
@@ -72,6 +73,8 @@ export interface ActiveCentralParts {
   readonly refused: ReadonlyMap<string, Failure>;
   /** What else follows it. */
   readonly followers: readonly Observer[];
+  /** Where people look at it. */
+  readonly window: Pick<Window, 'begin' | 'note'> | undefined;
   readonly epoch: number;
   readonly publicKey: string;
   /** Whether this central is the active one at this moment. */
@@ -120,7 +123,8 @@ export class ActiveCentral {
     const { bus, results, wire, executor, data, epoch, models, refused, holds, connect } = parts;
     const names = topics(base);
     const throttledLog = new LogThrottle(log, () => performance.now());
-    const publisher = new Publisher(results, names, throttledLog);
+    const { window } = parts;
+    const publisher = new Publisher(results, names, throttledLog, (topic, payload) => window?.note(topic, payload));
     this.#publisher = publisher;
     const snapshot = () => this.#coordinator.snapshot();
     const known = (camera: string) => this.#cameras.known(camera);
@@ -145,6 +149,7 @@ export class ActiveCentral {
       refused,
       snapshot,
       isAwaited: () => waits.some,
+      watch: (shown) => window?.begin({ ...shown, snapshot, measuredAt: (plan) => this.measuredAt(plan) }) ?? [],
       wire,
       bus,
       log,

@@ -7,6 +7,13 @@ import type { ReplannerOptions } from './replanner/replanner.ts';
 /** How to reach the broker. */
 export type BrokerConnection = Omit<BusOptions, 'clientId' | 'will' | 'log'>;
 
+/** Where people look at a central. */
+export interface WindowOptions {
+  readonly host: string;
+  /** It listens on the first of these that is free; 0 is any. */
+  readonly ports: readonly number[];
+}
+
 /** What stays the same for as long as a central runs. */
 export interface ActiveCentralOptions {
   readonly bus: BrokerConnection;
@@ -38,6 +45,8 @@ export interface CentralOptions extends ActiveCentralOptions {
   readonly stateDir: string;
   /** The state directory is removed with this process: it need not survive a loss of power. */
   readonly isTransient?: boolean | undefined;
+  /** Where people look at it; absent: nowhere. */
+  readonly http?: WindowOptions | undefined;
   /** How plans are made again while frames flow; absent: not at all. */
   readonly replan?: Omit<ReplannerOptions, 'settle_ms'> | undefined;
   /** Threads of central's own executor. */

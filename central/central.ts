@@ -10,6 +10,8 @@ import type { CentralOptions } from './central-options.ts';
 import type { DataPlane } from './data-plane/data-plane.ts';
 import { DeployedPlans } from './deployed-plans.ts';
 import { compileFor, Deployments } from './deployment.ts';
+import type { CentralPhase } from './http/api.ts';
+import type { Window } from './http/window.ts';
 import type { Journal } from './journal/journal.ts';
 import type { JournalLock } from './journal/lock.ts';
 import type { EpochFile } from './leadership/epoch-file.ts';
@@ -42,6 +44,8 @@ export interface CentralParts
   /** The model with the slices of weights that a plan's nodes fetch. Throws TESSERA_BLOB. */
   readonly cutWeights: (model: ServedModel, compiled: CompiledPlan) => Promise<ServedModel>;
   readonly planning: Planning;
+  /** Where people look at it. */
+  readonly window: Window | undefined;
   readonly profiled: ProfiledTimes;
   readonly lock: Pick<JournalLock, 'release'>;
   readonly journal: Journal;
@@ -86,6 +90,7 @@ export class Central {
   readonly #served = new Map<string, { readonly request: PlanRequest; readonly chosenFor: string }>();
   readonly #deployed: DeployedPlans;
   readonly #deployments: Deployments;
+  #phase: CentralPhase = 'starting';
   #choosing: NodeJS.Timeout | undefined;
   /** Plans are offered in the order of the calls, also where cutting their weights takes long. */
   #cutting: Promise<unknown> = Promise.resolve();
@@ -137,6 +142,7 @@ export class Central {
       keepEpoch: (epoch) => epochs.keep(epoch),
       onHolds: () => this.#active?.resume(),
       onStepDown: (by) => {
+        this.#phase = 'relieved';
         void this.#active?.stop(0, true);
         relieve(
           new TesseraError('TESSERA_CENTRAL_ACTIVE', `central "${by.id}" has taken over`, {
@@ -144,9 +150,27 @@ export class Central {
           }),
         );
       },
-      onWait: (by) => options.onWait?.(by.id),
+      onWait: (by) => {
+        this.#phase = 'standby';
+        options.onWait?.(by.id);
+      },
       log,
     });
+    parts.window?.watch({
+      id,
+      phase: () => this.#phase,
+      nodes: this.#nodes.registry,
+      bus,
+      wire: parts.wire,
+      journal: parts.journal,
+      models: this.#models,
+      refused: this.#refused,
+    });
+  }
+
+  /** The address of the page that shows this central; undefined where there is none. */
+  get url(): string | undefined {
+    return this.#parts.window?.url;
   }
 
   /** The public key for the signatures of models. */
@@ -281,6 +305,7 @@ export class Central {
     });
     this.#active = active;
     await active.start();
+    if (this.#phase !== 'relieved') this.#phase = 'active';
     const { bus } = this.#parts;
     const { base, log } = this.#options;
     const answers = { deploy: handler(deployRequest, (request) => this.#deployments.deploy(request)) };
@@ -351,13 +376,13 @@ export class Central {
   }
 
   async #stop(graceMs: number): Promise<void> {
-    const { bus, results, executor, pictures, journal, lock } = this.#parts;
+    const { bus, results, executor, pictures, journal, lock, window } = this.#parts;
     clearTimeout(this.#choosing);
     await this.#active?.stop(graceMs);
     // A central that takes over now finds that all frames have ended, and its results replace the retained ones.
     await results.stop().catch(() => {});
     this.#election.stop();
-    await Promise.allSettled([bus.stop(), executor.stop(), pictures.stop(), this.#data.stop()]);
+    await Promise.allSettled([window?.stop(), bus.stop(), executor.stop(), pictures.stop(), this.#data.stop()]);
     journal.close();
     lock.release();
   }

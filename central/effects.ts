@@ -4,6 +4,7 @@ import { LogThrottle } from '../shared/log-throttle.ts';
 import type { Executor } from '../shared/node/executor-types.ts';
 import { missingCodecs } from '../shared/plan/capabilities.ts';
 import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
+import type { Stage } from '../shared/plan/plan.ts';
 import { codecOf } from '../shared/plan/quantised-tensors.ts';
 import type { Log } from '../shared/ports.ts';
 import type { ControlMessage } from '../shared/protocol/messages/control.ts';
@@ -39,6 +40,7 @@ export interface EndedFrame {
   readonly arrival: Arrival;
   readonly model: ServedModel;
   readonly approximate: boolean;
+  readonly stages: readonly Stage[];
   readonly size: Opened;
   /** The prediction; undefined where the task decoder did not run. */
   readonly answer: FrameAnswer | undefined;
@@ -327,7 +329,8 @@ export class EffectRunner {
     const { arrival, served, size, answer } = frame;
     const { model, compiled } = served;
     if (ends.hasSubscribers) ends.publish(effect);
-    this.#deps.on.ended({ end: effect, arrival, model, approximate: compiled.approximate, size, answer });
+    const { approximate, plan } = compiled;
+    this.#deps.on.ended({ end: effect, arrival, model, approximate, stages: plan.stages, size, answer });
   }
 
   async #fill({ i_id, stage, t_ids }: FillEffect): Promise<void> {

@@ -16,6 +16,7 @@ import { Central } from './central.ts';
 import type { CentralOptions } from './central-options.ts';
 import { DataPlane } from './data-plane/data-plane.ts';
 import { keptDevices } from './home-assistant/devices.ts';
+import { Window } from './http/window.ts';
 import { Journal } from './journal/journal.ts';
 import { lockJournal } from './journal/lock.ts';
 import { recoverFrames } from './journal/recovery.ts';
@@ -43,7 +44,18 @@ function defaultId(): string {
  * Connects to the broker, starts central's threads, and ends the frames that an earlier run left open. Then models can
  * be loaded; `lead` begins to serve. Throws TESSERA_BROKER, TESSERA_CONFIG, TESSERA_STORAGE.
  */
-export async function openCentral(options: CentralOptions): Promise<Central> {
+export async function openCentral(asked: CentralOptions): Promise<Central> {
+  const { http, bus: broker, base } = asked;
+  const window = http === undefined ? undefined : await Window.open(http, broker, base);
+  try {
+    return await openShown({ ...asked, log: window?.log(asked.log) ?? asked.log }, window);
+  } catch (error) {
+    await window?.stop();
+    throw error;
+  }
+}
+
+async function openShown(options: CentralOptions, window: Window | undefined): Promise<Central> {
   const { base, stateDir, threads, sessionMemoryMb, log } = options;
   const id = options.id ?? defaultId();
   if (!isNodeId(id))
@@ -99,6 +111,7 @@ export async function openCentral(options: CentralOptions): Promise<Central> {
         ),
       cutWeights: (model, compiled) => withCutWeights(model, compiled, store, key),
       planning: planInThread,
+      window,
       profiled: await readProfiles(join(stateDir, 'profiles'), log),
       lock,
       journal,

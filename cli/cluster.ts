@@ -43,6 +43,7 @@ export interface ClusterOptions {
   readonly homeAssistant?: CentralOptions['homeAssistant'];
   readonly coordinator?: CentralOptions['coordinator'];
   readonly replan?: CentralOptions['replan'];
+  readonly http?: CentralOptions['http'];
   /** Settings of the agents' connection from this process's configuration file, as environment. */
   readonly agentEnv?: Readonly<Record<string, string>>;
   /** Threads of each agent; otherwise the cores are shared out. */
@@ -151,6 +152,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       homeAssistant: options.homeAssistant,
       ...(options.coordinator === undefined ? {} : { coordinator: options.coordinator }),
       replan: options.replan,
+      http: options.http,
       log,
     });
     started.splice(started.indexOf(stopAgents), 0, central);

@@ -1,3 +1,13 @@
+import {
+  apiFrame,
+  apiHealth,
+  apiLog,
+  apiLogin,
+  apiSession,
+  apiSettingChange,
+  apiSettings,
+  apiState,
+} from '../central/http/api.ts';
 import { profileSchema } from '../central/planner/profile/schema.ts';
 import { configSchema } from '../shared/config/schema.ts';
 import { cardSchema } from '../shared/model/card-schema.ts';
@@ -66,6 +76,14 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   'object-event': { what: '<base>/event/camera/<camera>', schema: objectEvent },
   stats: { what: '<base>/stats', schema: stats },
   'broker-stats': { what: '<base>/broker/stats', schema: brokerStats },
+  'api-state': { what: 'GET /api/v1/state', schema: apiState },
+  'api-frame': { what: 'GET /api/v1/frames/<camera>', schema: apiFrame },
+  'api-log': { what: 'GET /api/v1/log', schema: apiLog },
+  'api-settings': { what: 'GET /api/v1/settings', schema: apiSettings },
+  'api-setting': { what: 'POST /api/v1/settings', schema: apiSettingChange },
+  'api-login': { what: 'POST /api/v1/login', schema: apiLogin },
+  'api-session': { what: 'GET /api/v1/session', schema: apiSession },
+  'api-health': { what: 'GET /healthz', schema: apiHealth },
   request: { what: '<base>/request/<command>', schema: request },
   response: { what: '<base>/response/<command>', schema: response },
   deploy: { what: '<base>/request/deploy', schema: deployRequest },

@@ -35,6 +35,10 @@ const LIBRARY_HOME: Readonly<Record<string, string>> = {
   aedes: 'broker/broker.ts',
   ws: 'broker/websocket-upgrades.ts',
   commander: 'cli/main.ts',
+  'prom-client': 'central/http/metrics.ts',
+  // The page, whose files are JavaScript.
+  preact: 'central/http/page',
+  htm: 'central/http/page',
   'node-os-utils': 'node-agent/system-metrics.ts',
 };
 

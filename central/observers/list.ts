@@ -45,6 +45,8 @@ export interface ObserverDeps {
   readonly snapshot: () => Snapshot;
   /** Whether a caller waits for the nodes' answers about a plan. */
   readonly isAwaited: () => boolean;
+  /** Shows work to people, and lets them set what is set on topics; answers what else is to follow. */
+  readonly watch: (shown: { readonly frames: FrameTotals; readonly settings: SettingTopics }) => readonly Observer[];
   readonly wire: Pick<Wire, 'counters'>;
   readonly bus: Pick<Bus, 'counters' | 'subscribe'>;
   readonly log: Log;
@@ -74,6 +76,8 @@ export function createObservers(deps: ObserverDeps): readonly Observer[] {
   const frames = new FrameTotals(now);
   const reader = new StatisticsReader({ frames, snapshot, wire: wire.counters, bus: bus.counters });
   const states = new PacedStates({ publisher, now });
+  const { settingChanged: changed } = deps;
+  const settingTopics = new SettingTopics({ bus, publisher, topics, settings, cameras, changed, throttledLog });
   return [
     frames,
     states,
@@ -81,7 +85,7 @@ export function createObservers(deps: ObserverDeps): readonly Observer[] {
     new CameraStatuses({ publisher, topics }),
     new Labels({ known, settings, states, topics }),
     new Objects({ known, settings, pictures: deps.pictures, publisher, states, topics, throttledLog, now }),
-    new SettingTopics({ bus, publisher, topics, settings, cameras, changed: deps.settingChanged, throttledLog }),
+    settingTopics,
     new PlanStatuses({ publisher, topics, time }),
     new PlanPreparations({ snapshot, publisher, topics }),
     new ModelStatuses({ refused, publisher, topics }),
@@ -96,5 +100,6 @@ export function createObservers(deps: ObserverDeps): readonly Observer[] {
     new HomeAssistant(homeAssistant),
     new FallbackLog(throttledLog),
     new ReadinessLog({ snapshot, isAwaited, log }),
+    ...deps.watch({ frames, settings: settingTopics }),
   ];
 }

@@ -1,4 +1,4 @@
-import { failureOf } from '../../shared/errors.ts';
+import { type Failure, failureOf } from '../../shared/errors.ts';
 import type { LogThrottle } from '../../shared/log-throttle.ts';
 import type { Bus, Message } from '../../shared/ports.ts';
 import { parseSettingTopic, type Topics } from '../../shared/protocol/topics.ts';
@@ -67,23 +67,29 @@ export class SettingTopics implements Observer {
   }
 
   #onSet({ topic, payload, retained }: Message): void {
-    const { topics, settings, changed, throttledLog } = this.#options;
+    const { topics, throttledLog } = this.#options;
     const parsed = parseSettingTopic(topics.base, topic);
     const setting = SETTINGS.find((one) => one === parsed?.setting);
     // A retained command would be obeyed at every start.
     if (this.#isOver || retained || parsed === undefined || setting === undefined) return;
-    const { camera } = parsed;
     const text = payload.byteLength > MAX_BYTES ? '' : new TextDecoder().decode(payload);
+    const failure = this.set(parsed.camera, setting, text);
+    if (failure !== undefined) throttledLog.warn(topic, `${topic} is ignored: ${failure.message}`);
+  }
+
+  /** Sets a value and publishes the one that is in force; the failure says why that is another one. */
+  set(camera: string, setting: Setting, text: string): Failure | undefined {
+    const { settings, changed } = this.#options;
     const before = settings.text(camera, setting);
-    let failure: { readonly message: string } | undefined;
+    let failure: Failure | undefined;
     try {
       failure = settings.set(camera, setting, text);
     } catch (error) {
       failure = failureOf(error);
     }
-    if (failure !== undefined) throttledLog.warn(topic, `${topic} is ignored: ${failure.message}`);
     // Also where it was refused: whoever sent it shows the value that is in force.
     if (this.#shown.has(camera)) this.#publish(camera, setting);
     if (settings.text(camera, setting) !== before) changed(camera, setting);
+    return failure;
   }
 }

@@ -17,15 +17,23 @@ export class Publisher {
   readonly #bus: Bus;
   readonly #topics: Topics;
   readonly #throttledLog: Pick<LogThrottle, 'warn'>;
+  readonly #onState: (topic: string, payload: string) => void;
   /** Payloads that are retained and published again, by topic. */
   readonly #retained = new Map<string, string>();
   /** Topics with retained payloads about a camera, by camera. */
   readonly #cameraTopics = new Map<string, Set<string>>();
 
-  constructor(bus: Bus, topics: Topics, throttledLog: Pick<LogThrottle, 'warn'>) {
+  /** `onState` is told of every state and figure, and of states that are cleared: with an empty payload. */
+  constructor(
+    bus: Bus,
+    topics: Topics,
+    throttledLog: Pick<LogThrottle, 'warn'>,
+    onState: (topic: string, payload: string) => void = () => {},
+  ) {
     this.#bus = bus;
     this.#topics = topics;
     this.#throttledLog = throttledLog;
+    this.#onState = onState;
   }
 
   /** Publishes all retained states; call it on every connection. */
@@ -37,6 +45,7 @@ export class Publisher {
   retain(topic: string, payload: string, camera?: string): void {
     if (camera !== undefined) this.#topicsOf(camera).add(topic);
     this.#retained.set(topic, payload);
+    this.#onState(topic, payload);
     void this.#send(topic, payload, true);
   }
 
@@ -55,6 +64,7 @@ export class Publisher {
   forget(camera: string): void {
     for (const topic of this.#topicsOf(camera)) {
       this.#retained.delete(topic);
+      this.#onState(topic, '');
       void this.#send(topic, '', true);
     }
     this.#cameraTopics.delete(camera);
@@ -67,6 +77,7 @@ export class Publisher {
 
   /** Publishes figures that the next ones replace: at most once, and not at all while the broker is away. */
   sample(topic: string, payload: string): void {
+    this.#onState(topic, payload);
     void this.#bus.publish(topic, payload).catch(() => {});
   }
 

@@ -93,10 +93,12 @@ export const command = defineCommand({
         acceptUnlistedCameras: settings.accept_unlisted_cameras,
         ...homeAssistantOption(settings),
         coordinator: { audit_share: settings.central.audit_share, tier: settings.central.tier ?? null },
+        http: settings.http.enabled ? { host: settings.http.host, ports: [settings.http.port] } : undefined,
         replan: replanOptions(settings),
         watch: (answers) => notices.watch(answers),
         log,
       });
+      if (central.url !== undefined) out.note(`window: ${central.url}`);
       const stopped = untilStopped(signal).then(() => undefined);
       try {
         const serveModel = async (name: string): Promise<void> => {

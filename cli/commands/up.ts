@@ -8,7 +8,7 @@ import type { Log } from '../../shared/ports.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import { hideUserInfo } from '../../shared/redact.ts';
 import { bridgeOf } from '../bridge.ts';
-import type { Cluster } from '../cluster.ts';
+import type { Cluster, ClusterOptions } from '../cluster.ts';
 import { defineCommand } from '../command.ts';
 import { homeAssistantOption } from '../home-assistant-option.ts';
 import { camerasWithInfer } from '../infer-camera.ts';
@@ -31,6 +31,8 @@ import { whatWasFound } from '../result-line.ts';
 const CAMERA = 'demo';
 /** Nodes to plan for at least where machines may join later. */
 const OPEN_NODES = 4;
+/** Ports of the page that are tried before any free one. */
+const PORTS_TRIED = 20;
 
 /** `tessera up`: a whole cluster on this machine. */
 export const command = defineCommand({
@@ -109,6 +111,7 @@ export const command = defineCommand({
         coordinator: { audit_share: settings.central.audit_share, tier: settings.central.tier ?? null },
         // Nodes on one machine share its processors, so that each one's speed says little about all of them.
         replan: isOpenTo(broker) ? replanOptions(settings) : undefined,
+        http: windowOf(settings, isSet),
         idPrefix: settings.node.id === 'auto' ? 'node' : settings.node.id,
         log,
       });
@@ -123,6 +126,7 @@ export const command = defineCommand({
     const end = AbortSignal.any([signal, relieved.signal]);
     try {
       out.note(`broker: ${cluster.urls.map(hideUserInfo).join(', ')}`);
+      if (cluster.central.url !== undefined) out.note(`window: ${cluster.central.url}`);
       if (cluster.enrolment !== undefined && broker.remoteAccess !== undefined)
         await inviteSecondMachine(cluster.enrolment, broker.remoteAccess, broker.tls?.ca !== undefined, out.note, {
           file: options.inviteFile,
@@ -162,6 +166,13 @@ export const command = defineCommand({
     }
   },
 });
+
+/** Where the page is, unless the configuration says that there is none: at the port that it names, or at a free one. */
+function windowOf({ http }: Config, isSet: (key: string) => boolean): ClusterOptions['http'] {
+  const { host, port } = http;
+  if (isSet('http.enabled') && !http.enabled) return undefined;
+  return { host, ports: isSet('http.port') ? [port] : [...Array.from({ length: PORTS_TRIED }, (_, k) => port + k), 0] };
+}
 
 /** Refuses what cannot hold here, rather than not to do it. Throws TESSERA_CONFIG. */
 function checkSettings({ central, broker }: Config, usesOther: boolean): void {

@@ -107,6 +107,14 @@ const SECTIONS: Readonly<Record<string, readonly OtherWords[]>> = {
     { words: ['debounce', 'agree'], key: 'cameras.NAME.hold' },
     { words: ['name', 'id', 'topic'], says: 'a camera has the name that it is listed under: cameras: { NAME: {} }' },
   ],
+  http: [
+    { words: ['listen', 'bind', 'address', 'interface', 'ip'], key: 'http.host' },
+    { words: ['on', 'enable', 'active'], key: 'http.enabled' },
+    {
+      words: ['user', 'password', 'auth', 'token', 'tls', 'cert', 'key', 'origins', 'cors'],
+      says: 'users of the broker log in, and there is no TLS of its own (docs/security.md)',
+    },
+  ],
   log: [
     { words: ['loglevel', 'verbosity', 'verbose', 'debug', 'severity'], key: 'log.level' },
     { words: ['json', 'type', 'style'], key: 'log.format', says: 'text or json' },
@@ -132,8 +140,9 @@ const SECTIONS: Readonly<Record<string, readonly OtherWords[]>> = {
     },
     { words: ['logging', 'logger', 'logs', 'loglevel', 'debug', 'verbose'], key: 'log.level' },
     {
-      words: ['http', 'https', 'web', 'api', 'ui', 'rest', 'dashboard'],
-      says: 'there is no HTTP server yet: results and states come by MQTT (docs/protocol.md)',
+      words: ['https', 'web', 'api', 'ui', 'rest', 'dashboard', 'window', 'frontend', 'metrics'],
+      key: 'http',
+      says: 'as http: { enabled: true }',
     },
   ],
 };

@@ -183,6 +183,13 @@ const sections = z
     error: `expected rows x columns of 2 to ${MAX_SECTIONS}`,
   });
 
+/** Where people look at central: its page, its API and metrics. */
+const http = z.strictObject({
+  enabled: z.boolean().default(false).describe('whether central has a page; `tessera up` has one unless this is false'),
+  host: text.default('127.0.0.1').describe('address to listen on; beyond this machine users of the broker log in'),
+  port: z.number().int().min(1).max(65_535).default(7373).describe('`tessera up` takes the next free one by default'),
+});
+
 /** Settings of the frames of one camera. */
 const cameraConfig = z.strictObject({
   models: z.array(text).default([]).describe('names of models; empty: every served model'),
@@ -253,6 +260,7 @@ export const configSchema = z.strictObject({
         .describe("Home Assistant's discovery prefix"),
     })
     .prefault({}),
+  http: http.prefault({}),
   log: z
     .strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),

@@ -49,6 +49,12 @@ export interface DecodedFrame {
 }
 
 const WHITE = { r: 255, g: 255, b: 255 };
+/** The matrix that swaps red and blue. */
+const SWAPPED: [[number, number, number], [number, number, number], [number, number, number]] = [
+  [0, 0, 1],
+  [0, 1, 0],
+  [1, 0, 0],
+];
 /** A decoder that takes longer got a picture that was made to keep it busy. */
 const TIMEOUT_S = 20;
 
@@ -248,6 +254,27 @@ export async function decodeFrame(
     sourceHeight: source.height,
     mapping: arranged.mapping,
   };
+}
+
+/**
+ * A JPEG of a picture, with no side above `side` pixels; `quality` 1 to 100. Throws as `decodeFrame` does.
+ */
+export async function thumbnail(frame: PictureFrame, side: number, quality: number): Promise<Uint8Array> {
+  const { format, d } = frame;
+  if (format === 'tensor') throw invalid('the frame is a tensor, not a picture');
+  const isFile = format === 'jpeg' || format === 'png';
+  const source = isFile ? await openEncoded(d, FRAME_LIMITS) : openRaw(frame, FRAME_LIMITS);
+  const opened = format === 'bgr' ? source.open().recomb(SWAPPED) : source.open();
+  return decoders.run(source.width * source.height, () =>
+    opened
+      .resize({ width: side, height: side, fit: 'inside', withoutEnlargement: true })
+      .flatten({ background: WHITE })
+      .toColourspace('srgb')
+      .timeout({ seconds: TIMEOUT_S })
+      .jpeg({ quality })
+      .toUint8Array()
+      .then(({ data }) => data),
+  );
 }
 
 /** A JPEG of RGB pixels [height, width, 3]; `quality` 1 to 100. */

@@ -62,6 +62,7 @@ beforeEach(() => {
       },
       load: async () => loaded,
       cutWeights: async (model) => model,
+      window: undefined,
       planning: {
         choose: async (...args) => choosePlan(...args),
         graphOf: async ({ resolved }) => planningGraph(resolved),

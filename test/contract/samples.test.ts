@@ -12,7 +12,7 @@ import { examplesOf, withBytes } from '../support/examples.ts';
  * Frozen samples of every message: messages of older versions must be readable for ever, with their old meaning. A
  * sample is `<schema>-<hash>.json` (byte strings as `h'..'`) and, for CBOR, `<schema>-<hash>.hex` with the bytes as
  * they were sent. Samples are never changed or removed within a wire version. TESSERA_FREEZE=1 adds the examples of
- * docs/protocol.md that have no sample yet.
+ * docs/protocol.md and docs/window.md that have no sample yet.
  */
 
 const folder = fileURLToPath(new URL(`./samples/wire-${WIRE_VERSION}/`, import.meta.url));
@@ -28,7 +28,7 @@ function sampleText(value: unknown): string {
 
 function freeze(): void {
   mkdirSync(folder, { recursive: true });
-  for (const { schema, value } of examplesOf('docs/protocol.md')) {
+  for (const { schema, value } of [...examplesOf('docs/protocol.md'), ...examplesOf('docs/window.md')]) {
     const text = sampleText(value);
     const path = `${folder}${schema}-${createHash('sha256').update(text).digest('hex').slice(0, 8)}`;
     if (existsSync(`${path}.json`)) continue;

@@ -133,6 +133,7 @@ export class CentralWorld {
       models,
       refused: new Map(),
       followers: [],
+      window: undefined,
       epoch: 1,
       publicKey: 'ed25519:key',
       holds: () => this.holds,

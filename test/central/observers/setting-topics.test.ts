@@ -58,8 +58,8 @@ test('settings change by messages, and what is no value is answered with the val
   expect(set(topic, 'OFF')).toEqual(['tessera/camera/front/snapshot/state OFF', 'front snapshot changed']);
   expect(set(topic, 'OFF')).toEqual(['tessera/camera/front/snapshot/state OFF']);
   expect(set(topic, 'maybe')).toEqual([
-    `${topic} is ignored: snapshot is ON or OFF`,
     'tessera/camera/front/snapshot/state OFF',
+    `${topic} is ignored: snapshot is ON or OFF`,
   ]);
   expect(set(topic, 'ON', true)).toEqual([]);
   expect(set(names.settingSet('front', 'constructor'), 'ON')).toEqual([]);

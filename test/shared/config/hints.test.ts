@@ -44,7 +44,8 @@ describe('keys of other programs', () => {
   });
 
   it.each([
-    ['http: {enabled: true}', 'there is no HTTP server yet'],
+    ['dashboard: {enabled: true}', 'write http, as http: { enabled: true }'],
+    ['http: {bind: 0.0.0.0}', 'did you mean http.host?'],
     ['cameras: {front: {source: "rtsp://cam/1"}}', 'central fetches no frames: publish them'],
   ])('%s, which would have no effect, is refused with that reason', (yaml, sentence) => {
     expect(told(yaml)).toContain(sentence);
@@ -150,7 +151,7 @@ describe('environment variables that are nearly right', () => {
 
   it.each([
     ['TESSERA_MQTT__HOST', 'did you mean TESSERA_MQTT__SERVER?'],
-    ['TESSERA_HTTP__PORT', 'there is no HTTP server yet'],
+    ['TESSERA_HTTP__BIND', 'did you mean TESSERA_HTTP__HOST?'],
   ])('%s is refused', (name, hint) => {
     expect(() => meaningOfVariable(name, [])).toThrow(
       expect.objectContaining({ code: 'TESSERA_CONFIG', hint: expect.stringContaining(hint) }),
