@@ -80,7 +80,8 @@ export class Network {
 
 /** Removes the namespaces whose names begin like this; the links in them go too. */
 export async function removeNamespaces(prefix: string): Promise<void> {
-  for (const name of await namespaces()) if (name.startsWith(prefix)) await ip('netns', 'delete', name);
+  const names = (await namespaces()).filter((name) => name.startsWith(prefix));
+  await Promise.all(names.map((name) => ip('netns', 'delete', name)));
 }
 
 /** The names of all network namespaces. */
