@@ -1,4 +1,5 @@
 import type { SchedulablePlan } from '../../shared/plan/compiled-plan.ts';
+import { passesCentral } from '../../shared/plan/passes-central.ts';
 import { CENTRAL, type Stage } from '../../shared/plan/plan.ts';
 import { allocate, allocateTogether } from '../scheduler/allocate.ts';
 import { hasFrameFor } from './birthplace.ts';
@@ -14,6 +15,7 @@ import type { Frame, Node, PartRun, Reader, Request, StageRun, State, Way, Ways 
  *
  *   - central itself reads it: an output of the network, or the tensor of an exit;
  *   - only central may run a stage that reads it, or no node is ready for such a stage;
+ *   - straight ways would take more (shared/plan/passes-central.ts);
  *   - the frame's camera fills late tiles with zeros: then everything comes to central, and nothing goes straight.
  *
  * A part of a following stage runs at the node to which it is pinned, else where most bytes of its input are made: tiles
@@ -28,14 +30,15 @@ function isForCentral({ on }: Stage): boolean {
 }
 
 /** The ways of a plan's tensors. */
-export function waysOf({ plan, stages, answers }: SchedulablePlan): Ways {
+export function waysOf(facts: SchedulablePlan): Ways {
+  const { plan, stages, answers } = facts;
   const straight = new Set<string>();
   const home = new Set(answers);
   const read = new Set<string>();
   for (const stage of plan.stages)
     for (const tensor of stage.inputs) {
       read.add(tensor);
-      (isForCentral(stage) ? home : straight).add(tensor);
+      (isForCentral(stage) || passesCentral(facts, tensor) ? home : straight).add(tensor);
     }
   for (const { outputs } of plan.stages) for (const tensor of outputs) if (!read.has(tensor)) home.add(tensor);
   const readers = new Map<string, Reader[]>();

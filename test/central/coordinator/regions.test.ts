@@ -115,6 +115,19 @@ describe('regions go straight', () => {
     expect(cluster.freed).toEqual([]);
   });
 
+  test('what all parts of a stage read of all parts before it passes central', () => {
+    const dense = [
+      { tiles: 7, bytes_out: 3600 },
+      { tiles: 8, bytes_in: 25_000 },
+      { tiles: 1, on: atCentral },
+    ];
+    const cluster = serving(sketchPlan(dense, 24), ['a', 'b', 'c']);
+    cluster.offer('front');
+    cluster.settle();
+    expect(cluster.published).toMatchObject([{ outcome: 'ok', bytes_between: 0 }]);
+    expect(cluster.work.flatMap(({ ways }) => ways ?? [])).toEqual([]);
+  });
+
   test('everything comes to central where late tiles are filled with zeros', () => {
     const camera = { ...defaultOptions.camera, deadline: 'fill', deadline_ms: 500 } as const;
     const cluster = serving(halos, ['a', 'b'], { camera });
