@@ -5,7 +5,7 @@ import type { PlanGeometry } from '../plan/compiled-plan.ts';
 import { CENTRAL } from '../plan/plan.ts';
 import type { WireRegion } from '../protocol/messages/region.ts';
 import type { WorkInput } from '../protocol/messages/work.ts';
-import { type Box, boxShape, byteLength, crop, paste, type Tensor } from '../tensor/tensor.ts';
+import { type Box, boxShape, byteLength, crop, paste, sameBox, type Tensor } from '../tensor/tensor.ts';
 import { decodeOutputs, expectedOutputs } from './part-outputs.ts';
 
 /** One part of a work message. */
@@ -37,10 +37,13 @@ export function wireBox(box: Box): [number, number][] {
 /**
  * The tensors of open frames. Pure bookkeeping over bytes, used in the data-plane worker.
  * Invariants: (1) a tensor is allocated once per frame, as zeros, at its full size, or taken as it arrives where its
- * shape is only known after the run; (2) a region is pasted only where the plan says that this part's output lies.
+ * shape is only known after the run; (2) a region is pasted only where the plan says that this part's output lies;
+ * (3) what was encoded of a tensor is forgotten as soon as the tensor changes.
  */
 export class TensorStore {
   readonly #frames = new Map<string, Map<string, Tensor>>();
+  /** Of each tensor of codes the region that was encoded last: each slice of a dense layer reads the same. */
+  readonly #encoded = new WeakMap<Tensor, { readonly box: Box; readonly d: Uint8Array }>();
 
   /** Opens a frame with its initial tensors. */
   open(iId: string, born: ReadonlyMap<string, Tensor>): void {
@@ -138,10 +141,21 @@ export class TensorStore {
   #packed(iId: string, geometry: PlanGeometry, name: string, box: Box, own: boolean): WireRegion {
     const tensor = this.tensor(iId, name, geometry)!;
     const region = { tensor: name, box: wireBox(box), shape: boxShape(box) };
-    const d = crop(tensor, box);
     const clip = geometry.quantised.get(name);
-    if (clip === undefined || own) return { ...region, dtype: tensor.dtype, codec: RAW, d };
-    return { ...region, dtype: geometry.specs.get(name)!.dtype, codec: clip, d: encodeClipCodes(d, clip) };
+    if (clip === undefined || own) return { ...region, dtype: tensor.dtype, codec: RAW, d: crop(tensor, box) };
+    let encoded = this.#encoded.get(tensor);
+    if (encoded === undefined || !sameBox(encoded.box, box)) {
+      encoded = { box, d: encodeClipCodes(crop(tensor, box), clip) };
+      this.#encoded.set(tensor, encoded);
+    }
+    // A message's buffer is given away.
+    return { ...region, dtype: geometry.specs.get(name)!.dtype, codec: clip, d: encoded.d.slice() };
+  }
+
+  /** Pastes a region into a tensor. */
+  #paste(tensor: Tensor, box: Box, data: Uint8Array): void {
+    this.#encoded.delete(tensor);
+    paste(tensor, box, data);
   }
 
   /** Pastes results of a part, of all its outputs or of those named. Throws TesseraError when they do not match the plan. */
@@ -160,7 +174,7 @@ export class TensorStore {
     const decoded = decodeOutputs(geometry, stage, tId, out, tensors);
     expected.forEach((region, i) => {
       if (region.open === true) frame.set(region.tensor, decoded[i]!);
-      else paste(this.tensor(iId, region.tensor, geometry)!, region.box, decoded[i]!.data);
+      else this.#paste(this.tensor(iId, region.tensor, geometry)!, region.box, decoded[i]!.data);
     });
   }
 
@@ -173,7 +187,7 @@ export class TensorStore {
         if (tensor === undefined) return;
         const clip = geometry.quantised.get(name);
         const zeros = new Uint8Array(byteLength({ dtype: tensor.dtype, shape: boxShape(box) }));
-        paste(tensor, box, clip === undefined ? zeros : zeros.fill(zeroCode(clip)));
+        this.#paste(tensor, box, clip === undefined ? zeros : zeros.fill(zeroCode(clip)));
       }
   }
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { decodeClipCodes, encodeClipCodes } from '../../../shared/codec/clip.ts';
 import { TensorStore } from '../../../shared/node/tensor-store.ts';
 import type { PlanGeometry } from '../../../shared/plan/compiled-plan.ts';
 import type { WireRegion } from '../../../shared/protocol/messages/region.ts';
@@ -42,6 +43,41 @@ describe('frame store', () => {
     expect(tiles?.[0]?.in[0]?.d).toEqual(Uint8Array.of(3, 4));
     store.paste('1-1', geometry, 0, 1, result(1, Uint8Array.of(7, 8)));
     expect(store.tensor('1-1', 'out', geometry)?.data).toEqual(Uint8Array.of(0, 0, 7, 8));
+  });
+
+  test('what several parts read of codes is encoded once, until it changes, and each gets bytes of its own', () => {
+    const clip = { name: 'clip', a: 0, b: 15, bits: 4 } as const;
+    const whole = box([0, 2]);
+    const coded: PlanGeometry = {
+      ...geometry,
+      quantised: new Map([['out', clip]]),
+      specs: new Map(geometry.specs).set('out', { dtype: 'float32', shape: [1, 2, 2] }),
+      stages: [
+        { parts: [{ t_id: 0, in: [], out: [{ tensor: 'out', box: whole, codec: clip }] }] },
+        { parts: [0, 1].map((t_id) => ({ t_id, in: [{ tensor: 'out', box: whole }], out: [] })) },
+      ],
+    };
+    const store = opened();
+    const read = (parts: number[]): number[][] =>
+      store.pack('1-1', coded, 1, parts)!.map((part) => {
+        const { d } = part.in[0]!;
+        const codes = [...decodeClipCodes(d, 4, clip)];
+        d.fill(0);
+        return codes;
+      });
+    const made = (...codes: number[]): WireRegion[] => {
+      const d = encodeClipCodes(Uint8Array.from(codes), clip);
+      return [{ tensor: 'out', box: whole, dtype: 'float32', shape: [1, 2, 2], codec: clip, d }];
+    };
+    store.paste('1-1', coded, 0, 0, made(1, 2, 3, 4));
+    expect(read([0, 1])).toEqual([
+      [1, 2, 3, 4],
+      [1, 2, 3, 4],
+    ]);
+    store.paste('1-1', coded, 0, 0, made(5, 0, 7, 15));
+    expect(read([1])).toEqual([[5, 0, 7, 15]]);
+    store.clear('1-1', coded, 0, [0]);
+    expect(read([0])).toEqual([[0, 0, 0, 0]]);
   });
 
   test('of a part whose regions go other ways only what central has to send is cut', () => {
