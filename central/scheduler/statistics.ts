@@ -34,9 +34,14 @@ export interface Link {
 export interface StageStatistics {
   /** Cost per second. */
   speed: number | undefined;
+  /** Mean distance of a measured speed from the speed that was known before, as a share (0..1) of the latter. */
+  noise: number;
   /** The latest response times, ms, from assignment to the last answer; at most `RESPONSES`. */
   readonly responses: number[];
 }
+
+/** Noise of a single measurement, as that of a first round trip (Jacobson, SIGCOMM 1988, appendix A; RFC 6298). */
+const FIRST_NOISE = 0.5;
 
 /** Response times kept per node and stage. */
 export const RESPONSES = 64;
@@ -60,7 +65,7 @@ export function ewma(s: number | undefined, n: number, gamma: number): number {
 function stageOf(node: NodeStatistics, key: string): StageStatistics {
   let stage = node.stages.get(key);
   if (stage === undefined) {
-    stage = { speed: undefined, responses: [] };
+    stage = { speed: undefined, noise: FIRST_NOISE, responses: [] };
     node.stages.set(key, stage);
   }
   return stage;
@@ -70,6 +75,7 @@ function stageOf(node: NodeStatistics, key: string): StageStatistics {
 export function observeWork(node: NodeStatistics, key: string, cost: number, computeMs: number, gamma: number): void {
   const speed = (1000 * cost) / Math.max(computeMs, 0.01);
   const stage = stageOf(node, key);
+  if (stage.speed !== undefined) stage.noise = ewma(stage.noise, Math.min(1, Math.abs(speed / stage.speed - 1)), gamma);
   stage.speed = ewma(stage.speed, speed, gamma);
   node.speed = ewma(node.speed, speed, gamma);
 }
@@ -139,11 +145,14 @@ export function forgetPlan(node: NodeStatistics, plan: string): void {
 
 /**
  * Comparable speeds for the allocation, one per node: measured at this stage; else the node's speed at other stages,
- * scaled by the ratio at nodes that have both; else the median of the other nodes. Undefined for all where no node has
- * done a part.
+ * scaled by the ratio at nodes that have both; else the median of the other nodes. A measured node that differs from
+ * the median of those by less than its noise counts as that, so that nodes which are nearly equal get equal parts.
+ * Undefined for all where no node has done a part.
  */
 export function estimateSpeeds(nodes: readonly NodeStatistics[], key: string): (number | undefined)[] {
-  const speeds = nodes.map((node) => node.stages.get(key)?.speed);
+  const stages = nodes.map((node) => node.stages.get(key));
+  const speeds = stages.map((stage) => stage?.speed);
+  const measured = medianOf(speeds);
   // Many nodes may be here for each part, so that nothing is computed that no node needs.
   if (speeds.some((speed, k) => speed === undefined && nodes[k]!.speed !== undefined)) {
     const ratios = nodes.flatMap((node, k) => (speeds[k] !== undefined && node.speed ? [speeds[k] / node.speed] : []));
@@ -152,9 +161,18 @@ export function estimateSpeeds(nodes: readonly NodeStatistics[], key: string): (
       if (speed !== undefined) speeds[k] ??= speed * scale;
     });
   }
-  const median = percentile(
+  const median = speeds.includes(undefined) ? medianOf(speeds) : undefined;
+  return speeds.map((speed, k) => {
+    if (speed === undefined) return median;
+    const stage = stages[k];
+    const isNoise = stage?.speed !== undefined && Math.abs(measured! - speed) < stage.noise * speed;
+    return isNoise ? measured : speed;
+  });
+}
+
+function medianOf(speeds: readonly (number | undefined)[]): number | undefined {
+  return percentile(
     speeds.filter((speed) => speed !== undefined),
     0.5,
   );
-  return speeds.map((speed) => speed ?? median);
 }

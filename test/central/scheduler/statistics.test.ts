@@ -63,6 +63,22 @@ describe('speeds to allocate by', () => {
     expect(here).toBe(1e8);
     expect(estimated).toBeCloseTo((5e8 * 1e8) / 5.5e8, 0);
   });
+
+  test('a difference within the noise of its own measurements moves no part, a larger one does', () => {
+    const nodes = [1, 1, 1, 1].map(() => newStatistics());
+    const measure = (factors: readonly number[]): void => {
+      for (let i = 0; i < 12; i++)
+        nodes.forEach((node, k) => {
+          observeWork(node, KEY, 1e6, (1000 * (1 + 0.2 * (-1) ** (i + k))) / factors[k]!, 0.3);
+        });
+    };
+    measure([1, 1, 1, 1]);
+    expect(new Set(estimateSpeeds(nodes, KEY)).size).toBe(1);
+    measure([1, 1, 1, 0.5]);
+    const [first, second, , slow] = estimateSpeeds(nodes, KEY);
+    expect(first).toBe(second);
+    expect(slow! / first!).toBeLessThan(0.65);
+  });
 });
 
 test('response times are bounded, and their 95th percentile is by nearest rank', () => {
