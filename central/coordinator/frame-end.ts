@@ -22,6 +22,16 @@ export interface PartTrace {
   readonly used: boolean;
 }
 
+/** When a frame's own steps were over, ms since it was offered; null where it ended before. */
+export interface FrameSteps {
+  /** It had waited for its turn. */
+  readonly accepted_ms: number;
+  /** It was decoded. */
+  readonly opened_ms: number | null;
+  /** Every part was there; what follows is the prediction from the network's outputs. */
+  readonly finishing_ms: number | null;
+}
+
 /** Why other nodes, such as central, computed what the plan gives to some. */
 export interface Fallback {
   readonly reason: FallbackReason;
@@ -55,6 +65,8 @@ export interface FrameEnd {
   readonly fallback?: Fallback;
   /** Present exactly where the outcome is `error`. */
   readonly failure?: Failure;
+  /** Absent where several sections of a picture were frames of their own. */
+  readonly steps?: FrameSteps;
   readonly trace: readonly PartTrace[];
   /** Number of sections that its picture was seen in; absent: it was seen whole. */
   readonly sections?: number;

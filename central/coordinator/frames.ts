@@ -3,7 +3,7 @@ import type { Failure } from '../../shared/errors.ts';
 import type { Outcome } from '../../shared/protocol/messages/result.ts';
 import { isSourceLost, placeOf, readersOf } from './birthplace.ts';
 import type { QueuedFrame } from './camera-state.ts';
-import type { FrameEnd, PartTrace } from './frame-end.ts';
+import type { FrameEnd, FrameSteps, PartTrace } from './frame-end.ts';
 import { freePayload } from './frame-queue.ts';
 import { isCurrent } from './may-run.ts';
 import { place } from './placement.ts';
@@ -62,6 +62,9 @@ export function openFrame(s: State, waiting: QueuedFrame, run: PlanRun, section:
     policy: waiting.camera.policy,
     hard_at: section?.of.hard_at ?? s.now + s.options.hard_limit_ms,
     phase: 'opening',
+    accepted_at: s.now,
+    opened_at: null,
+    finishing_at: null,
     // Central alone cuts sections out of pictures.
     at: (section === null ? placeOf(s, run, waiting.born) : undefined) ?? s.central.id,
     copies: new Map(),
@@ -110,6 +113,7 @@ export function onOpened(s: State, frame: Frame, copies: readonly string[] = [])
   }
   if (frame.phase !== 'opening') return;
   frame.phase = 'running';
+  frame.opened_at = s.now;
   for (const id of copies) frame.copies.set(id, s.nodes.get(id)?.boot_id ?? '');
   freePayload(s, frame.ref);
 }
@@ -178,6 +182,7 @@ export function advance(s: State, frame: Frame): boolean {
 
 function finish(s: State, frame: Frame): void {
   frame.phase = 'finishing';
+  frame.finishing_at = s.now;
   // Copies (probes, audits) that still wait for credit: the frame does not need them.
   for (const request of frame.requests) if (request.state === 'queued') end(s, request, 'dropped');
   s.effects.push({ type: 'finish', i_id: frame.i_id, exit: frame.exit });
@@ -224,6 +229,11 @@ export function fill(s: State, frame: Frame, stage: StageRun): void {
   );
   const t_ids = late.map((part) => part.facts.t_id);
   s.effects.push({ type: 'fill', i_id: frame.i_id, stage: stage.stage.id, t_ids });
+}
+
+function stepsOf({ offered_at, accepted_at, opened_at, finishing_at }: Frame): FrameSteps {
+  const since = (at: number | null): number | null => (at === null ? null : at - offered_at);
+  return { accepted_ms: accepted_at - offered_at, opened_ms: since(opened_at), finishing_ms: since(finishing_at) };
 }
 
 function traceOf(frame: Frame): PartTrace[] {
@@ -276,6 +286,7 @@ export function endFrame(s: State, frame: Frame, outcome: Outcome, failure?: Fai
     latency_ms: s.now - frame.offered_at,
     ...(frame.fallback === undefined ? {} : { fallback: frame.fallback }),
     ...(failure === undefined ? {} : { failure }),
+    steps: stepsOf(frame),
     trace: traceOf(frame),
   };
   if (frame.section === null) s.effects.push({ type: 'publish', ...ended });

@@ -250,6 +250,10 @@ export interface Frame extends QueuedFrame {
   readonly policy: CameraPolicy;
   readonly hard_at: number;
   phase: 'opening' | 'running' | 'finishing';
+  readonly accepted_at: number;
+  /** When its phases `running` and `finishing` began; null before. */
+  opened_at: number | null;
+  finishing_at: number | null;
   readonly stages: readonly StageRun[];
   readonly missing: { stage: number; t_id: number }[];
   /** Where its tensors are: at central, or at the node where it was born. */

@@ -92,6 +92,10 @@ export const apiFrame = z.object({
   stages: z.array(
     z.object({ id: count, split: z.enum(['whole', 'tiles', 'channels']), rows: z.array(count), cols: z.array(count) }),
   ),
+  /** When it was accepted, decoded, and complete, in ms since it was offered; null: with sections of a picture. */
+  steps: z
+    .object({ accepted_ms: z.number(), opened_ms: z.number().nullable(), finishing_ms: z.number().nullable() })
+    .nullable(),
   trace: z.array(requestTrace),
 });
 /** A frame that has ended. */

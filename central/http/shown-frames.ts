@@ -98,6 +98,7 @@ function describe(kept: Kept): ApiFrame {
       rows: split.kind === 'tiles' ? [...split.rows] : [],
       cols: split.kind === 'tiles' ? [...split.cols] : [],
     })),
+    steps: ended.end.steps ?? null,
     trace: [...ended.end.trace],
   };
 }

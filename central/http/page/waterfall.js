@@ -6,7 +6,7 @@ import { phasesOf } from './tiles.js';
 /** @import { ApiFrame } from '../api.ts' */
 
 /** What a frame's time was for, in the order of the legend. */
-const KINDS = /** @type {const} */ (['decode', 'wait', 'travel', 'compute', 'paste', 'tail']);
+const KINDS = /** @type {const} */ (['wait', 'decode', 'travel', 'compute', 'tail']);
 /** Height of a row in units of the drawing, and the width of all of it. */
 const ROW = 14;
 const WIDTH = 600;
@@ -59,14 +59,14 @@ export function Waterfall({ frame, nodes }) {
  * @param {ApiFrame} frame
  * @returns {readonly { name: string, node?: string, note: string, bars: readonly { kind: string, from: number, to: number }[] }[]}
  */
-function rowsOf({ trace, result }) {
+function rowsOf({ steps, trace, result }) {
   /** Requests of one message, which were sent at the same time. @type {Map<string, typeof trace>} */
   const messages = new Map();
   for (const request of trace) {
     const key = `${request.node} ${request.stage} ${request.attempt}`;
     messages.set(key, [...(messages.get(key) ?? []), request]);
   }
-  return [...messages.values()]
+  const sent = [...messages.values()]
     .filter(([first]) => first?.sent_ms !== null)
     .sort(([a], [b]) => (a?.sent_ms ?? 0) - (b?.sent_ms ?? 0))
     .map((requests) => {
@@ -83,6 +83,20 @@ function rowsOf({ trace, result }) {
         };
       return { name, node, note: `${parts}, ${milliseconds(lastOf(answered))}`, bars: phasesOf(wholeOf(answered)) };
     });
+  if (steps === null) return sent;
+  const { accepted_ms, opened_ms, finishing_ms } = steps;
+  const opened = opened_ms ?? result.latency_ms;
+  const begin = {
+    name: 'frame',
+    note: `decoded after ${milliseconds(opened)}`,
+    bars: [
+      { kind: 'wait', from: 0, to: accepted_ms },
+      { kind: 'decode', from: accepted_ms, to: opened },
+    ],
+  };
+  if (finishing_ms === null) return [begin, ...sent];
+  const tail = { kind: 'tail', from: finishing_ms, to: result.latency_ms };
+  return [begin, ...sent, { name: 'prediction', note: `${milliseconds(tail.to - tail.from)}`, bars: [tail] }];
 }
 
 /** @param {readonly ApiFrame['trace'][number][]} requests */

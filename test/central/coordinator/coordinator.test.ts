@@ -144,6 +144,17 @@ describe('faults', () => {
     expect(end.trace.some((tile) => tile.node === 'a' && !tile.used)).toBe(true);
   });
 
+  test('a frame tells when its turn had come, when it was decoded, and when it was complete', () => {
+    const cluster = fourNodes();
+    frames(cluster, 1);
+    const { steps, latency_ms, trace } = cluster.published[0]!;
+    const { accepted_ms, opened_ms, finishing_ms } = steps!;
+    const sent = Math.min(...trace.map(({ sent_ms }) => sent_ms!));
+    const received = Math.max(...trace.map(({ received_ms }) => received_ms!));
+    const order = [0, accepted_ms, opened_ms!, sent, received, finishing_ms!, latency_ms];
+    expect(order).toEqual([...order].sort((a, b) => a - b));
+  });
+
   test("a stopped node's tiles are hedged long before it is suspect, and its late results do no harm", () => {
     const cluster = fourNodes();
     frames(cluster, 10);
