@@ -61,7 +61,8 @@ export const LAUNCHER = `#!/bin/sh
 here=$(readlink -f "$0")
 here=\${here%/bin/tessera}
 case $0 in
-*/*) TESSERA_LAUNCHER=$0 ;;
+/*) TESSERA_LAUNCHER=$0 ;;
+*/*) TESSERA_LAUNCHER=$PWD/$0 ;;
 *) TESSERA_LAUNCHER=$(command -v "$0") ;;
 esac
 export TESSERA_LAUNCHER
