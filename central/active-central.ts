@@ -26,6 +26,7 @@ import { BornFrames } from './ingest/born-frames.ts';
 import { policyOf } from './ingest/camera-options.ts';
 import { Cameras } from './ingest/cameras.ts';
 import { FrameConnection } from './ingest/connection.ts';
+import { type CameraFeeds, feedsOf } from './ingest/feeds.ts';
 import { FrameTracker } from './journal/frame-tracker.ts';
 import type { Journal } from './journal/journal.ts';
 import { listenToNodes } from './nodes/listen.ts';
@@ -108,6 +109,7 @@ export class ActiveCentral {
   readonly #settings: CameraSettings;
   readonly #acceptor: FrameAcceptor;
   readonly #connection: FrameConnection;
+  readonly #feeds: CameraFeeds;
   readonly #blobs: BlobServer;
   readonly #observers: Observers;
   readonly #waits: ReadyWaits;
@@ -198,6 +200,17 @@ export class ActiveCentral {
       holds,
       log,
     });
+    const { cameras } = options;
+    this.#feeds = feedsOf({
+      cameras,
+      known: this.#cameras,
+      acceptor: this.#acceptor,
+      settings,
+      models,
+      bus: results,
+      epoch,
+      log,
+    });
     this.#coordinator = new Coordinator({
       ...defaultOptions,
       // A node must not know which parts are audited.
@@ -215,6 +228,7 @@ export class ActiveCentral {
     this.#born = new BornFrames({
       send: (node, order) => wire.send(node, 'frame', order),
       offer: (arrival, isRepeated) => this.#acceptor.receiveBorn(arrival, isRepeated),
+      reported: (camera, node, report) => this.#cameras.reported(camera, node, report),
       throttledLog,
     });
     this.#effects = new EffectRunner({
@@ -309,8 +323,13 @@ export class ActiveCentral {
       this.#observers.tell('planOffered', model, served.compiled.plan.id);
       this.#tell({ type: 'plan', model, facts: served.compiled });
     }
-    this.#opening ??= this.#connection.open();
+    this.#opening ??= this.#open();
     await this.#opening;
+  }
+
+  async #open(): Promise<void> {
+    await this.#connection.open();
+    if (this.#stopping === undefined) this.#feeds.start();
   }
 
   /** A model was refused. */
@@ -360,6 +379,7 @@ export class ActiveCentral {
 
   async #stop(graceMs: number, relieved: boolean): Promise<void> {
     this.#acceptor.close();
+    const closed = this.#feeds.stop();
     if (!relieved) {
       let timer: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve) => {
@@ -375,6 +395,7 @@ export class ActiveCentral {
     this.#observers.tell('stop');
     this.#cameras.stop();
     await this.#connection.close(relieved);
+    await closed;
   }
 
   /** What Home Assistant is told with. */
@@ -397,7 +418,10 @@ export class ActiveCentral {
   }
 
   #settingChanged(camera: string, setting: Setting): void {
-    if (setting === 'max_fps') this.#configure(camera);
+    if (setting === 'max_fps') {
+      this.#configure(camera);
+      this.#feeds.rateChanged(camera);
+    }
     this.#observers.tell('settingChanged', camera, setting);
   }
 

@@ -1,79 +1,74 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { AgentCamera } from '../node-agent/cameras.ts';
-import { fileSource, pictureFiles } from '../shared/camera/live/file-source.ts';
-import type { Source } from '../shared/camera/source.ts';
-import { streamSource } from '../shared/camera/stream-source.ts';
-import { failureOf, TesseraError } from '../shared/errors.ts';
-import { LogThrottle } from '../shared/log-throttle.ts';
-import type { Log } from '../shared/ports.ts';
+import { stat } from 'node:fs/promises';
+import type { AgentCamera } from '../node-agent/agent.ts';
+import { unreadable } from '../shared/camera/live/file-source.ts';
+import { parseSource, SOURCES, type SourceName } from '../shared/camera/source-name.ts';
+import { configuredSource, sourceSettings } from '../shared/camera/source-settings.ts';
+import type { Config } from '../shared/config/schema.ts';
+import { TesseraError } from '../shared/errors.ts';
 import { isName } from '../shared/protocol/topics.ts';
-import { openPipe } from '../shared/runtime/file.ts';
+import { hideUserInfo } from '../shared/redact.ts';
 
 /** A camera on the command line: `NAME=SOURCE`. */
-export interface CameraSetting {
+export interface NamedSource {
   readonly name: string;
-  readonly source: string;
+  readonly source: SourceName;
 }
 
 /** Parses `NAME=SOURCE`. Throws TESSERA_USAGE. */
-export function cameraSetting(text: string, flag: string): CameraSetting {
+export function namedSource(text: string, flag: string): NamedSource {
   const at = text.indexOf('=');
   const name = text.slice(0, at);
-  const source = text.slice(at + 1);
-  if (at > 0 && isName(name) && source !== '') return { name, source };
-  throw new TesseraError('TESSERA_USAGE', `${flag} ${text}: expected NAME=SOURCE`, {
-    hint: 'a camera is named with 1 to 64 of A-Z, a-z, 0-9, _ and -; a source is a folder, a file, a named pipe, or - for standard input',
+  if (at > 0 && isName(name)) return { name, source: sourceOf(text.slice(at + 1), flag) };
+  throw new TesseraError('TESSERA_USAGE', `${flag} ${hideUserInfo(text)}: expected NAME=SOURCE`, {
+    hint: `a camera is named with 1 to 64 of A-Z, a-z, 0-9, _ and -; a source is ${SOURCES}, or - for standard input`,
   });
 }
 
-/** Opens the cameras of an agent; files come `fps` times a second, again and again. Throws TESSERA_USAGE. */
-export async function openCameras(settings: readonly CameraSetting[], fps: number, log: Log): Promise<AgentCamera[]> {
-  const twice = settings.find(({ name }, index) => settings.findIndex((other) => other.name === name) < index);
+/** Parses a source. Throws TESSERA_USAGE. */
+export function sourceOf(text: string, flag: string): SourceName {
+  const source = parseSource(text);
+  if (typeof source !== 'string') return source;
+  throw new TesseraError('TESSERA_USAGE', `${flag} ${hideUserInfo(text)}: ${source}`, {
+    hint: `a source is ${SOURCES}, or - for standard input`,
+  });
+}
+
+/** Throws TESSERA_USAGE for a file or folder that does not exist. */
+export async function checkSource(source: SourceName): Promise<void> {
+  if (source.kind !== 'path') return;
+  await stat(source.path).catch((cause) => {
+    throw unreadable(source.path, cause);
+  });
+}
+
+/**
+ * The cameras that an agent reads: those of its command line, with what the configuration says of them, and those of
+ * the configuration whose `node` it is. `fps`: of those on the command line. Throws TESSERA_USAGE.
+ */
+export async function agentCameras(
+  given: readonly NamedSource[],
+  fps: number | undefined,
+  configured: Config['cameras'],
+  node: string | undefined,
+): Promise<AgentCamera[]> {
+  const twice = given.find(({ name }, index) => given.findIndex((other) => other.name === name) < index);
   if (twice !== undefined)
     throw new TesseraError('TESSERA_USAGE', `--camera ${twice.name} is given twice`, {
       hint: 'name each camera once',
     });
-  const [first, second] = settings.filter(({ source }) => source === '-');
+  const [first, second] = given.filter(({ source }) => source.kind === 'stdin');
   if (second !== undefined)
     throw new TesseraError('TESSERA_USAGE', `--camera ${second.name}=- reads what camera ${first!.name} reads`, {
       hint: 'standard input is one camera: give the other one a named pipe',
     });
-  const throttledLog = new LogThrottle(log, () => performance.now());
-  const cameras: AgentCamera[] = [];
-  for (const { name, source } of settings) {
-    const skipped = (why: string): void => throttledLog.warn(name, `camera ${name} skips a picture: ${why}`);
-    cameras.push({ name, source: await openOne(source, fps, skipped) });
-  }
-  return cameras;
-}
-
-async function openOne(source: string, fps: number, skipped: (why: string) => void): Promise<Source> {
-  if (source === '-') return streamSource(process.stdin);
-  const pipe = await openPipe(source);
-  return pipe === undefined ? paced(fileSource(await pictureFiles([source])), fps, skipped) : streamSource(pipe);
-}
-
-/** At most so many pictures a second; a file that cannot be read now is skipped. */
-function paced(source: Source, fps: number, skipped: (why: string) => void): Source {
-  const stopped = new AbortController();
-  let next = 0;
-  return {
-    async next() {
-      for (;;) {
-        const now = performance.now();
-        next = Math.max(next, now) + 1000 / fps;
-        const waited = await sleep(next - 1000 / fps - now, true, { signal: stopped.signal }).catch(() => false);
-        if (!waited) return undefined;
-        try {
-          return await source.next();
-        } catch (error) {
-          skipped(failureOf(error).message);
-        }
-      }
-    },
-    async stop() {
-      stopped.abort();
-      await source.stop();
-    },
-  };
+  for (const { source } of given) await checkSource(source);
+  const own = Object.entries(configured).flatMap(([name, camera]) => {
+    const settings = camera.node === node ? configuredSource(camera) : undefined;
+    return settings === undefined || given.some((other) => other.name === name) ? [] : [{ name, settings }];
+  });
+  const named = given.map(({ name, source }) => {
+    const settings = sourceSettings(source, configured[name] ?? {});
+    return { name, settings: fps === undefined ? settings : { ...settings, fps } };
+  });
+  return [...named, ...own];
 }

@@ -2,10 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { basename } from 'node:path';
 import { JpegStream } from '../shared/camera/jpeg-stream.ts';
 import { pictureFiles, readFrame } from '../shared/camera/live/file-source.ts';
+import { Pace } from '../shared/camera/live/pace.ts';
 import { counted } from '../shared/counted.ts';
 import { TesseraError } from '../shared/errors.ts';
 import { adviceFor, describeBytes, payloadKind } from '../shared/model/payload-kind.ts';
-import { Pace } from './pace.ts';
 
 /** A picture to send, with a unique id. */
 export interface OutgoingFrame {

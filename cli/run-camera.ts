@@ -2,13 +2,11 @@ import type { Shot, Source } from '../shared/camera/source.ts';
 import type { ResultObject } from '../shared/protocol/messages/result.ts';
 import { pictureFrame } from './frame-files.ts';
 import type { Answer, FrameClient } from './frames.ts';
-import { Pace } from './pace.ts';
 
 /** A camera that sends its pictures and follows their results. */
 export interface CameraRun {
   readonly client: FrameClient;
   readonly source: Source;
-  readonly fps: number;
   /** Stop after so many; undefined: when the source ends. */
   readonly frames: number | undefined;
   readonly signal: AbortSignal;
@@ -21,14 +19,12 @@ const MAX_OPEN = 4;
 const TIMEOUT_MS = 30_000;
 
 /** Runs until the frames are sent and answered, the source ends, or `signal` is aborted. */
-export async function runCamera({ client, source, fps, frames, signal, onResult, onLost }: CameraRun): Promise<void> {
-  const pace = new Pace(fps);
+export async function runCamera({ client, source, frames, signal, onResult, onLost }: CameraRun): Promise<void> {
   const open = new Set<Promise<void>>();
   const stopped = new Promise<void>((resolve) => {
     signal.addEventListener('abort', () => resolve(), { once: true });
   });
   for (let sent = 0; (frames === undefined || sent < frames) && !signal.aborted; sent++) {
-    await pace.turn(signal).catch(() => {});
     const shot = await Promise.race([source.next(), stopped]);
     if (!shot || signal.aborted) break;
     const frame: Promise<void> = sendShot(client, shot, sent)

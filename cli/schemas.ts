@@ -15,6 +15,7 @@ import { planSchema } from '../shared/plan/validate.ts';
 import { blobGetMessage, blobPartMessage } from '../shared/protocol/messages/blob.ts';
 import { bornFrameMessage, bornFrameOrder } from '../shared/protocol/messages/born-frame.ts';
 import { brokerStats } from '../shared/protocol/messages/broker.ts';
+import { cameraSource } from '../shared/protocol/messages/camera.ts';
 import { centralModels, centralStatus, planStatus, stats } from '../shared/protocol/messages/central.ts';
 import { controlMessage, modelManifest } from '../shared/protocol/messages/control.ts';
 import { echoMessage } from '../shared/protocol/messages/echo.ts';
@@ -74,6 +75,7 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   'node-event': { what: '<base>/event/node/<node>', schema: nodeEvent },
   'node-health': { what: '<base>/node/<node>/health', schema: nodeHealth },
   'object-event': { what: '<base>/event/camera/<camera>', schema: objectEvent },
+  'camera-source': { what: '<base>/camera/<camera>/source', schema: cameraSource },
   stats: { what: '<base>/stats', schema: stats },
   'broker-stats': { what: '<base>/broker/stats', schema: brokerStats },
   'api-state': { what: 'GET /api/v1/state', schema: apiState },

@@ -1,5 +1,8 @@
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openCamera } from '../shared/camera/live/open-camera.ts';
+import { PictureWork } from '../shared/camera/live/picture-work.ts';
+import type { SourceSettings } from '../shared/camera/source-settings.ts';
 import type { TesseraError } from '../shared/errors.ts';
 import { Epochs } from '../shared/node/epochs.ts';
 import { createExecutor } from '../shared/node/executor.ts';
@@ -9,6 +12,7 @@ import { CENTRAL, type Tier } from '../shared/plan/plan.ts';
 import type { Bus, Log } from '../shared/ports.ts';
 import { blobPartMessage } from '../shared/protocol/messages/blob.ts';
 import { bornFrameOrder } from '../shared/protocol/messages/born-frame.ts';
+import type { SourceReport } from '../shared/protocol/messages/camera.ts';
 import { controlMessage } from '../shared/protocol/messages/control.ts';
 import { echoMessage } from '../shared/protocol/messages/echo.ts';
 import { receivedWork } from '../shared/protocol/messages/received-work.ts';
@@ -24,7 +28,7 @@ import { connectBus } from '../shared/runtime/mqtt.ts';
 import { requireSignature } from '../shared/runtime/signature.ts';
 import { Wire } from '../shared/runtime/wire.ts';
 import { BlobFetch } from './blob-fetch.ts';
-import { type AgentCamera, NodeCameras } from './cameras.ts';
+import { NodeCameras } from './cameras.ts';
 import { watchCentrals } from './centrals.ts';
 import { refuseDuplicate } from './duplicate.ts';
 import { newBootId, nodeIdentity } from './identity.ts';
@@ -58,6 +62,12 @@ export interface AgentOptions {
   /** Is given a function that resolves when the inference thread answers. */
   readonly watch?: ((answers: () => Promise<void>) => void) | undefined;
   readonly log: Log;
+}
+
+/** A camera of the agent's machine. */
+export interface AgentCamera {
+  readonly name: string;
+  readonly settings: SourceSettings;
 }
 
 /** A running node agent. */
@@ -199,8 +209,14 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { plans, work } = service;
   const holder = new FrameHolder({ plans, regions: work.regions, executor, now });
   const topicFrames = new TopicFrames({ bus, topics, log });
+  const pictures = new PictureWork();
+  const open = ({ name, settings }: AgentCamera) => {
+    const onReport = (report: SourceReport): void => cameras.report(name, report);
+    const needed = () => plans.neededSide;
+    return { name, source: openCamera(name, settings, { bus, work: pictures, needed, onReport, log }) };
+  };
   const cameras = new NodeCameras({
-    cameras: options.cameras ?? [],
+    cameras: (options.cameras ?? []).map(open),
     bootId,
     bus,
     send: (message) => wire.send(CENTRAL, 'frame', message),
@@ -221,6 +237,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
         metrics.stop();
         topicFrames.stop();
         await cameras.stop();
+        await pictures.stop();
         blobServer.stop();
         await presence.stop();
         await bus.stop();

@@ -5,18 +5,19 @@ import { adviceFor, describeBytes, payloadKind } from '../shared/model/payload-k
 import { CENTRAL } from '../shared/plan/plan.ts';
 import type { Bus, Log } from '../shared/ports.ts';
 import type { BornFrameMessage, BornFrameOrder, FrameAnnounced } from '../shared/protocol/messages/born-frame.ts';
+import type { SourceReport } from '../shared/protocol/messages/camera.ts';
 import type { FrameEnvelope } from '../shared/protocol/messages/frame.ts';
 import { NodeFrames } from './node-frames.ts';
 
-/** A camera of this machine. */
-export interface AgentCamera {
+/** A camera of this machine, being read. */
+export interface OpenCamera {
   readonly name: string;
   readonly source: Source;
 }
 
 /** What `NodeCameras` needs. */
 export interface NodeCamerasOptions {
-  readonly cameras: readonly AgentCamera[];
+  readonly cameras: readonly OpenCamera[];
   /** Identifies this run of the node: frames of two runs have different ids. */
   readonly bootId: string;
   readonly bus: Pick<Bus, 'connected' | 'onConnect'>;
@@ -40,7 +41,7 @@ const LOOK_MS = 1000;
 /**
  * The cameras of this machine: their frames are announced to central, and stay here until central has them moved.
  *
- *   reading --source ends or fails--> ended; any --stop--> stopped
+ *   reading --source ends--> ended; any --stop--> stopped
  *
  * Nothing is announced without a connection, where it would pile up; afterwards frames that are still here are.
  */
@@ -76,6 +77,11 @@ export class NodeCameras {
     return true;
   }
 
+  /** Tells central what the source of a camera is doing; while it cannot hear it, the next report says so. */
+  report(camera: string, report: SourceReport): void {
+    if (this.#options.bus.connected) void this.#send({ type: 'source', v: 1, camera, report });
+  }
+
   async stop(): Promise<void> {
     this.#isStopped = true;
     clearInterval(this.#look);
@@ -109,7 +115,7 @@ export class NodeCameras {
     }
   }
 
-  async #read({ name, source }: AgentCamera): Promise<void> {
+  async #read({ name, source }: OpenCamera): Promise<void> {
     const { bootId, log } = this.#options;
     try {
       for (let count = 0; ; count++) {
@@ -117,7 +123,6 @@ export class NodeCameras {
         if (shot === undefined || this.#isStopped) break;
         await this.#announce(name, `${shot.id.slice(0, 64)}-${bootId.slice(0, 8)}-${count}`, shot.bytes);
       }
-      if (!this.#isStopped) log.info(`camera ${name} has ended`);
     } catch (error) {
       // A stream that is closed while it is read fails.
       if (!this.#isStopped) log.error(`camera ${name} has ended: ${failureOf(error).message}`);

@@ -1,5 +1,6 @@
 import type { Failure } from '../../shared/errors.ts';
 import type { LogThrottle } from '../../shared/log-throttle.ts';
+import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Message } from '../../shared/ports.ts';
 import type { Task } from '../../shared/protocol/messages/result.ts';
 import { parseInputTopic } from '../../shared/protocol/topics.ts';
@@ -87,6 +88,18 @@ export class FrameAcceptor {
     return 'kept';
   }
 
+  /**
+   * Offers a picture that central read itself; resolves once the journal has it. One that may not be accepted now is
+   * skipped: a newer one comes.
+   */
+  async receiveFed(arrival: Arrival): Promise<void> {
+    const { tracker, observers, holds } = this.#options;
+    await tracker.whenWritten();
+    if (this.#closed) return;
+    if (!holds()) observers.tell('frameSkipped', arrival.camera, 'buffers-full');
+    else if (this.#offerArrival(arrival, false, CENTRAL)) await tracker.whenWritten();
+  }
+
   /** Accepts the waiting messages, as far as possible. */
   resume(): void {
     this.#pending.drain(
@@ -139,8 +152,8 @@ export class FrameAcceptor {
     this.#offerArrival(received.arrival, message.redelivered ?? false);
   }
 
-  /** False where frames of the camera, or from where it came, are not accepted, or the camera is switched off. */
-  #offerArrival(arrival: Arrival, redelivered: boolean): boolean {
+  /** False where frames of the camera, or of the node that took them, are not accepted, or the camera is switched off. */
+  #offerArrival(arrival: Arrival, redelivered: boolean, node = arrival.born?.node): boolean {
     const { cameras, settings, models: served, tracker, observers, throttledLog, keep, tell } = this.#options;
     const { camera, frame, named, envelope, time, born } = arrival;
     const options = cameras.options(camera);
@@ -148,15 +161,15 @@ export class FrameAcceptor {
       observers.tell('frameSkipped', camera, 'no-model');
       return false;
     }
-    if (!cameras.mayComeFrom(camera, born?.node)) {
+    if (!cameras.mayComeFrom(camera, node)) {
       observers.tell('frameSkipped', camera, 'invalid');
       const from = born === undefined ? 'its topic' : `node ${born.node}`;
-      const text = `a frame of camera ${camera} comes from ${from}: its frames come from elsewhere, or \`cameras.${camera}.node\` must say so`;
+      const text = `a frame of camera ${camera} comes from ${from}: its frames come from elsewhere, or \`cameras.${camera}.node\` or \`source\` must say so`;
       throttledLog.warn(`source of ${camera}`, text);
       return false;
     }
     observers.tell('frameArrived', camera);
-    cameras.seen(camera, options, born?.node);
+    cameras.seen(camera, options, node);
     if (!settings.isOn(camera, 'detect')) {
       observers.tell('frameSkipped', camera, 'switched-off');
       return false;

@@ -1,6 +1,7 @@
 import { TesseraError } from '../../shared/errors.ts';
 import type { LogThrottle } from '../../shared/log-throttle.ts';
 import type { BornFrameMessage, BornFrameOrder, FrameAnnounced } from '../../shared/protocol/messages/born-frame.ts';
+import type { SourceReport } from '../../shared/protocol/messages/camera.ts';
 import type { FrameEnvelope } from '../../shared/protocol/messages/frame.ts';
 import type { Arrival, BornArrival } from '../../shared/runtime/frame-parser.ts';
 import type { Head } from '../../shared/runtime/wire.ts';
@@ -14,6 +15,8 @@ export interface BornFramesOptions {
   readonly send: (node: string, order: BornFrameOrder) => Promise<unknown>;
   /** Offers a frame; resolves once the journal has it, where it is kept. */
   readonly offer: (arrival: Arrival, isRepeated: boolean) => Promise<BornOffer>;
+  /** What the source of a camera at a node is doing. */
+  readonly reported: (camera: string, node: string, report: SourceReport) => void;
   readonly throttledLog: Pick<LogThrottle, 'warn'>;
 }
 
@@ -56,13 +59,13 @@ export class BornFrames {
 
   /** Whether a message of a node, known by its first values, may be of use. */
   isAwaited(node: string, { type, i_id }: Head): boolean {
-    if (type === 'announced') return this.#announced.has(node, performance.now());
+    if (type === 'announced' || type === 'source') return this.#announced.has(node, performance.now());
     return typeof i_id === 'string' && this.#pending.has(nameOf(node, i_id));
   }
 
   /** Handles a message of a node; false for a useless one. */
   receive(node: string, message: BornFrameMessage): boolean {
-    if (message.type === 'announced') {
+    if (message.type === 'announced' || message.type === 'source') {
       if (!this.#announced.take(node, performance.now())) {
         this.#options.throttledLog.warn(
           `frames ${node}`,
@@ -70,7 +73,8 @@ export class BornFrames {
         );
         return false;
       }
-      void this.#announce(node, message);
+      if (message.type === 'source') this.#options.reported(message.camera, node, message.report);
+      else void this.#announce(node, message);
       return true;
     }
     const name = nameOf(node, message.i_id);

@@ -1,3 +1,4 @@
+import type { SourceSettings } from '../../shared/camera/source-settings.ts';
 import type { CameraTopic, ObjectOptions, TopicOptions } from '../../shared/config/camera-topics.ts';
 import type { SectionLayout } from '../../shared/model/sections.ts';
 import type { CameraPolicy } from '../coordinator/options.ts';
@@ -19,6 +20,8 @@ export interface CameraOptions extends Partial<CameraPolicy> {
   readonly isHidden?: boolean;
   /** The node where its frames are born; absent: they come from its topic. */
   readonly node?: string | undefined;
+  /** Its source, which central reads itself. */
+  readonly feed?: SourceSettings | undefined;
 }
 
 /** The part of a camera's options that the coordinator obeys, with another rate; what is not set has its default. */

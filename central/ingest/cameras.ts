@@ -1,3 +1,4 @@
+import type { SourceReport } from '../../shared/protocol/messages/camera.ts';
 import type { Observers } from '../observers/observers.ts';
 import type { CameraOptions } from './camera-options.ts';
 
@@ -13,6 +14,7 @@ const MAX_OF_NODE = 64;
  * frame.
  *
  *   unknown --frame--> online --silence--> offline --frame--> online
+ *   online or unknown --its source fails--> offline
  *                      offline --not listed, and another camera needs the room--> unknown
  *
  * Observers are told when a camera's state changes, and when it is no longer known.
@@ -73,6 +75,24 @@ export class Cameras {
     };
     known.delete(camera);
     known.set(camera, setTimeout(onSilence, offline_after_s * 1000));
+  }
+
+  /** A camera's source, or the node that reads it, says what it is doing: online counts as a frame does. */
+  reported(camera: string, node: string, report: SourceReport): void {
+    const options = this.options(camera);
+    if (options === undefined || !this.mayComeFrom(camera, node)) return;
+    if (report.state === 'online') this.seen(camera, options, node);
+    else this.#lost(camera);
+    this.#observers.tell('cameraReported', camera, node, report);
+  }
+
+  #lost(camera: string): void {
+    const known = this.#isListed(camera) ? this.#listed : this.#unlisted;
+    const timer = known.get(camera);
+    if (timer === undefined && known.has(camera)) return;
+    clearTimeout(timer);
+    known.set(camera, undefined);
+    this.#observers.tell('cameraChanged', camera, 'offline');
   }
 
   stop(): void {

@@ -10,6 +10,7 @@ import type { Pictures } from '../pictures/pictures.ts';
 import { PacedStates } from '../publish/paced-states.ts';
 import type { Publisher } from '../publish/publisher.ts';
 import type { CameraSettings, Setting } from '../settings/camera-settings.ts';
+import { CameraSources } from './camera-sources.ts';
 import { CameraStatuses } from './camera-statuses.ts';
 import { FallbackLog } from './fallback-log.ts';
 import { FrameTotals } from './frame-totals.ts';
@@ -82,6 +83,7 @@ export function createObservers(deps: ObserverDeps): readonly Observer[] {
     frames,
     states,
     new StatisticsReport({ reader, publisher, topics }),
+    new CameraSources({ publisher, topics, now }),
     new CameraStatuses({ publisher, topics }),
     new Labels({ known, settings, states, topics }),
     new Objects({ known, settings, pictures: deps.pictures, publisher, states, topics, throttledLog, now }),

@@ -1,3 +1,4 @@
+import type { SourceReport } from '../../shared/protocol/messages/camera.ts';
 import type { PlanProgress } from '../../shared/protocol/messages/node.ts';
 import type { ResultObject, SkipReason } from '../../shared/protocol/messages/result.ts';
 import type { NodeChange } from '../coordinator/effects.ts';
@@ -30,6 +31,8 @@ export interface Observer {
   frameEnded?(frame: EndedFrame, result: ResultObject): void;
   /** A camera sent its first frame, a frame after a silence, or none for `offline_after_s`. */
   cameraChanged?(camera: string, state: 'online' | 'offline'): void;
+  /** What the source of a camera is doing, from the node that reads it. */
+  cameraReported?(camera: string, node: string, report: SourceReport): void;
   /** A camera that is not listed in the configuration made room for another one. */
   cameraForgotten?(camera: string): void;
   /** Somebody has changed a setting of a camera. */

@@ -2,7 +2,7 @@ import type { Invitation } from '../../shared/config/join.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { TIERS } from '../../shared/plan/plan.ts';
 import { hideUserInfo } from '../../shared/redact.ts';
-import { cameraSetting } from '../agent-cameras.ts';
+import { namedSource } from '../agent-cameras.ts';
 import { defineCommand } from '../command.ts';
 import {
   connectionOptions,
@@ -12,7 +12,6 @@ import {
   oneOf,
   string,
   value,
-  valueOr,
   values,
 } from '../options.ts';
 import { serviceNotices } from '../service/notices.ts';
@@ -36,11 +35,16 @@ export const command = defineCommand({
     tier: value('--tier <tier>', 'tier of the machine: device, edge or cloud', oneOf(...TIERS)),
     camera: values(
       '--camera <name=source>',
-      'a camera of this machine, whose frames stay here unless the plan moves them; source: a folder, a file, a named ' +
-        'pipe of JPEGs, or - for standard input (may be repeated)',
-      cameraSetting,
+      'a camera of this machine, whose frames stay here unless the plan moves them; source: rtsp://..., http://..., ' +
+        '/dev/video0, rpicam, mqtt:TOPIC, synthetic, a folder, a video, a picture, a named pipe of JPEGs, or - for ' +
+        'standard input (may be repeated); cameras of the configuration whose node is this one are read too',
+      namedSource,
     ),
-    fps: valueOr('--fps <n>', 'frames a second of cameras that are files or folders', integer(1, 1000), 5),
+    fps: value(
+      '--fps <n>',
+      'frames a second at most of these cameras; otherwise max_fps of each, or 5',
+      integer(1, 1000),
+    ),
     threads: value('--threads <n>', 'threads of one inference; otherwise one for each core', integer(1, 1024)),
   },
   examples: [
@@ -48,6 +52,7 @@ export const command = defineCommand({
     ['agent --join tessera1.eyJzZXJ2...', 'joins with an invitation; later `agent` alone is enough'],
     ['agent --join - < token', 'the same, without the token in a process list'],
     ['agent --camera front=frames/', 'frames of the camera front are born at this node'],
+    ['agent --camera door=rtsp://10.0.0.7/sub', 'the same of an IP camera, which ffmpeg reads'],
     ['agent --id pi-1 --tier device --threads 2', 'with an id and a tier of its own'],
   ],
   async run({ options, out, signal, config: loadConfig }) {
@@ -62,14 +67,16 @@ export const command = defineCommand({
     const notices = serviceNotices(signal);
     const [
       { runAgent },
+      { nodeIdentity },
       { readMembership },
       { explained, wayIn },
       { openLog },
       { makeStateDirectory },
       { machineDefaults },
-      { openCameras },
+      { agentCameras },
     ] = await Promise.all([
       import('../../node-agent/main.ts'),
+      import('../../node-agent/identity.ts'),
       import('../../node-agent/enrolment.ts'),
       import('../membership.ts'),
       import('../connect.ts'),
@@ -83,23 +90,24 @@ export const command = defineCommand({
     const log = await openLog(config, given ?? member?.user ?? 'node');
     const way = await wayIn(invitation, { loaded, id: given, stateDir, log, signal });
     if (way === undefined) return 0;
-    const { bus, base, id, trustedKeys } = way;
+    const { bus, base, trustedKeys } = way;
+    const name = await nodeIdentity(way.id, stateDir);
     const { threads, memoryMb } = machineDefaults();
     await runAgent({
       bus: { ...bus, patient: true },
       base,
-      id,
+      id: name,
       tier: config.node.tier,
       threads: config.node.threads === 'auto' ? threads : config.node.threads,
       sessionMemoryMb: config.node.memory_mb === 'auto' ? memoryMb : config.node.memory_mb,
       trustedKeys,
       stateDir,
-      cameras: await openCameras(options.camera, options.fps, log),
+      cameras: await agentCameras(options.camera, options.fps, config.cameras, name),
       watch: (answers) => notices.watch(answers),
       log,
       signal,
       // A node that another command started has nothing to say to its user.
-      onStarted: (name) => {
+      onStarted: () => {
         if (process.send === undefined) out.note(`node ${name} is online at ${hideUserInfo(bus.url)}`);
       },
     }).catch((error: unknown) => {

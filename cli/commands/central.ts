@@ -1,7 +1,7 @@
 import { TesseraError } from '../../shared/errors.ts';
+import { centralCameras } from '../central-cameras.ts';
 import { defineCommand } from '../command.ts';
 import { homeAssistantOption } from '../home-assistant-option.ts';
-import { camerasWithInfer } from '../infer-camera.ts';
 import type { ToServe } from '../models.ts';
 import {
   agreementOption,
@@ -89,7 +89,7 @@ export const command = defineCommand({
         threads,
         sessionMemoryMb: memoryMb,
         signingKey: settings.models.signing_key,
-        cameras: camerasWithInfer(settings.cameras, settings.accept_unlisted_cameras),
+        cameras: centralCameras(settings),
         acceptUnlistedCameras: settings.accept_unlisted_cameras,
         ...homeAssistantOption(settings),
         coordinator: { audit_share: settings.central.audit_share, tier: settings.central.tier ?? null },

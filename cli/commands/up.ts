@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Shot, Source } from '../../shared/camera/source.ts';
+import type { SourceName } from '../../shared/camera/source-name.ts';
 import type { Config } from '../../shared/config/schema.ts';
 import { counted } from '../../shared/counted.ts';
 import { TesseraError } from '../../shared/errors.ts';
@@ -7,11 +8,12 @@ import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Log } from '../../shared/ports.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import { hideUserInfo } from '../../shared/redact.ts';
+import { checkSource, sourceOf } from '../agent-cameras.ts';
 import { bridgeOf } from '../bridge.ts';
+import { centralCameras } from '../central-cameras.ts';
 import type { Cluster, ClusterOptions } from '../cluster.ts';
 import { defineCommand } from '../command.ts';
 import { homeAssistantOption } from '../home-assistant-option.ts';
-import { camerasWithInfer } from '../infer-camera.ts';
 import {
   agreementOption,
   connectionOptions,
@@ -43,9 +45,14 @@ export const command = defineCommand({
     ...connectionOptions,
     nodes: valueOr('--nodes <n>', 'node agents to start, each a process of its own', integer(0, 64), 4),
     model: valueOr('--model <model>', 'model folder, name of a model, or .onnx file', string, 'scenes'),
-    camera: valueOr('--camera <source>', 'synthetic, a picture, a folder, mqtt:TOPIC, or none', string, 'synthetic'),
+    camera: value(
+      '--camera <source>',
+      'synthetic (the default where the configuration has no camera with a source), rtsp://..., http://..., /dev/video0, ' +
+        'rpicam, a folder, a video, a picture, mqtt:TOPIC, or none',
+      string,
+    ),
     frames: value('--frames <n>', 'stop after so many frames', integer(1)),
-    fps: valueOr('--fps <n>', 'frames per second of the camera', positive, 2),
+    fps: valueOr('--fps <n>', 'frames per second of this camera', positive, 2),
     agreement: agreementOption,
     listen: value('--listen <host[:port]>', 'address of the broker; on the network clients need secrets', string),
     inviteFile: value(
@@ -78,8 +85,12 @@ export const command = defineCommand({
     checkSettings(settings, usesOther);
     const log = await openLog(settings, 'tessera');
     const stateDir = await makeStateDirectory();
+    const configuredSources = Object.values(settings.cameras).some(({ source }) => source !== undefined);
+    const camera = options.camera ?? (configuredSources ? 'none' : 'synthetic');
+    const source = camera === 'none' ? undefined : sourceOf(camera, '--camera');
+    if (source !== undefined) await checkSource(source);
     const model = await loadRequestFor(options.model, settings, { signal });
-    for (const note of model.notes) if (options.camera !== 'synthetic') out.note(`note: ${note}`);
+    for (const note of model.notes) if (camera !== 'synthetic') out.note(`note: ${note}`);
     const isOpenTo = ({ remoteAccess }: { readonly remoteAccess?: unknown }): boolean =>
       usesOther || remoteAccess !== undefined;
     const start = async () => {
@@ -102,7 +113,7 @@ export const command = defineCommand({
         maximumPacketSize: settings.mqtt.maximum_packet_size,
         signingKey: settings.models.signing_key,
         cameras: {
-          ...camerasWithInfer(settings.cameras, settings.accept_unlisted_cameras),
+          ...centralCameras(settings),
           [CAMERA]: { models: [], hold: 1, offline_after_s: 30, keep: 'every' },
         },
         acceptUnlistedCameras: settings.accept_unlisted_cameras,
@@ -144,7 +155,7 @@ export const command = defineCommand({
       out.note(
         `model ${served.name}: ${compiled.plan.reason}; ${share} % of the computing on ${counted(options.nodes, 'node')}; ${costInWords(compiled.cost)}`,
       );
-      if (options.camera === 'none') {
+      if (source === undefined) {
         const { untilStopped } = await import('../signals.ts');
         out.note(`waiting for frames on ${settings.mqtt.base_topic}/input/<camera>; Ctrl-C stops`);
         await untilStopped(end);
@@ -157,7 +168,18 @@ export const command = defineCommand({
         (sum, { tensor, box }) => sum + byteLength({ dtype: specs.get(tensor)!.dtype, shape: boxShape(box) }),
         0,
       );
-      const demo = { ...options, rawBytes, json, out, signal: end, log, stateDir, server: cluster.bus.url, settings };
+      const demo = {
+        ...options,
+        source,
+        rawBytes,
+        json,
+        out,
+        signal: end,
+        log,
+        stateDir,
+        server: cluster.bus.url,
+        settings,
+      };
       const tally = await demonstrate(cluster, settings.mqtt.base_topic, demo);
       relieved.signal.throwIfAborted();
       return options.frames !== undefined && !signal.aborted && tally.ok < options.frames ? 1 : 0;
@@ -208,7 +230,7 @@ interface Tally {
 }
 
 interface Demonstration {
-  readonly camera: string;
+  readonly source: SourceName;
   readonly frames: number | undefined;
   readonly fps: number;
   /** Bytes of all that a frame's parts answer, before any codec. */
@@ -227,7 +249,9 @@ async function demonstrate(cluster: Cluster, base: string, demo: Demonstration):
   const { connectBus } = await import('../../shared/runtime/mqtt.ts');
   const { topics } = await import('../../shared/protocol/topics.ts');
   const { FrameClient } = await import('../frames.ts');
-  const { openSource } = await import('../open-source.ts');
+  const { sourceSettings } = await import('../../shared/camera/source-settings.ts');
+  const { openCamera } = await import('../../shared/camera/live/open-camera.ts');
+  const { PictureWork } = await import('../../shared/camera/live/picture-work.ts');
   const { runCamera } = await import('../run-camera.ts');
   const { LEGEND, nextSteps, saveDemoPicture } = await import('../demo-hints.ts');
   const { out, json, log } = demo;
@@ -238,7 +262,13 @@ async function demonstrate(cluster: Cluster, base: string, demo: Demonstration):
   try {
     const client = new FrameClient(bus, topics(base), CAMERA);
     await client.start();
-    source = await openSource(demo.camera, bus);
+    source = openCamera(CAMERA, sourceSettings(demo.source, { max_fps: demo.fps }), {
+      bus,
+      work: new PictureWork(),
+      needed: () => undefined,
+      onReport: () => {},
+      log,
+    });
     const onResult = (result: ResultObject, shot: Shot): void => {
       tally.ended++;
       if (result.status === 'ok') tally.ok++;
@@ -263,7 +293,7 @@ async function demonstrate(cluster: Cluster, base: string, demo: Demonstration):
       for (const line of nextSteps(thisCommand(), broker)) out.note(line);
     };
     const onLost = (error: Error): void => log.warn(error.message);
-    await runCamera({ client, source, fps: demo.fps, frames: demo.frames, signal: demo.signal, onResult, onLost });
+    await runCamera({ client, source, frames: demo.frames, signal: demo.signal, onResult, onLost });
     await shown;
     const truth = tally.drawn === 0 ? '' : `, ${tally.right} of ${counted(tally.drawn, 'prediction')} as drawn`;
     out.note(`${counted(tally.ended, 'frame')}, ${tally.ok} ok${truth}`);

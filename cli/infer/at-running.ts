@@ -12,10 +12,10 @@ import {
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import { topics } from '../../shared/protocol/topics.ts';
 import { followAudience, whyUnheard } from '../audience.ts';
+import { INFER_CAMERA } from '../central-cameras.ts';
 import { connectCommand } from '../connect.ts';
 import { pictureFrames } from '../frame-files.ts';
 import { FrameClient, readJson } from '../frames.ts';
-import { INFER_CAMERA } from '../infer-camera.ts';
 import { showPreparations } from '../preparation-notes.ts';
 import { type Run, send } from './send.ts';
 

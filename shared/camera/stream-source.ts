@@ -8,6 +8,7 @@ export function streamSource(stream: AsyncIterable<Uint8Array> & { destroy?(): v
   const waiting: Uint8Array[] = [];
   let count = 0;
   return {
+    flows: true,
     async next() {
       while (waiting.length === 0) {
         const chunk = await chunks.next();

@@ -15,6 +15,7 @@ export async function topicSource(bus: Bus, topic: string): Promise<Source> {
     wake();
   });
   return {
+    flows: true,
     async next() {
       if (newest === undefined)
         await new Promise<void>((resolve) => {

@@ -97,10 +97,24 @@ const SECTIONS: Readonly<Record<string, readonly OtherWords[]>> = {
     { words: ['key', 'signingkeyfile'], key: 'models.signing_key' },
   ],
   cameras: [
+    { words: ['url', 'rtsp', 'stream', 'input', 'inputs', 'path', 'device', 'ffmpeg'], key: 'cameras.NAME.source' },
     {
-      words: ['source', 'url', 'rtsp', 'stream', 'input', 'path', 'device'],
-      says: 'central fetches no frames: publish them, as with `tessera publish NAME FILES` or `ffmpeg ... -f mjpeg - | tessera publish NAME -`',
+      words: ['mask', 'privacy', 'zones', 'privacymasks'],
+      key: 'cameras.NAME.masks',
+      says: 'a list of polygons in shares of width and height',
     },
+    {
+      words: ['roi', 'region', 'regions'],
+      key: 'cameras.NAME.crop',
+      says: 'as [left, top, right, bottom] in shares of width and height',
+    },
+    {
+      words: ['width', 'height', 'size', 'scale', 'resolution'],
+      key: 'cameras.NAME.resize',
+      says: 'the shorter side in pixels',
+    },
+    { words: ['heartbeat', 'keepalive'], key: 'cameras.NAME.heartbeat_s' },
+    { words: ['sensitivity', 'motionthreshold', 'motionarea'], key: 'cameras.NAME.motion_share' },
     { words: ['model'], key: 'cameras.NAME.models', says: 'a list of names' },
     { words: ['fps', 'rate', 'framerate', 'maxrate'], key: 'cameras.NAME.max_fps' },
     { words: ['timeout', 'offlineafter', 'expireafter'], key: 'cameras.NAME.offline_after_s' },

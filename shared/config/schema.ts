@@ -1,3 +1,4 @@
+import { parseSource, SOURCES } from '../camera/source-name.ts';
 import { TIERS } from '../plan/plan.ts';
 import { isName } from '../protocol/topics.ts';
 import { z } from '../schema.ts';
@@ -190,32 +191,97 @@ const http = z.strictObject({
   port: z.number().int().min(1).max(65_535).default(7373).describe('`tessera up` takes the next free one by default'),
 });
 
+const share = z.number().min(0).max(1);
+const source = text
+  .refine((name) => typeof parseSource(name) !== 'string' && name !== '-', { error: sourceFault })
+  .optional();
+
+function sourceFault({ input }: { readonly input?: unknown }): string {
+  const fault = parseSource(String(input));
+  const text = typeof fault === 'string' ? fault : 'standard input is for the command line';
+  return `${text}; expected ${SOURCES}`;
+}
+
 /** Settings of the frames of one camera. */
-const cameraConfig = z.strictObject({
-  models: z.array(text).default([]).describe('names of models; empty: every served model'),
-  keep: z.enum(['newest', 'every']).default('newest').describe('under overload: newest frame wins, or none is skipped'),
-  max_fps: positive.optional().describe('frames over this rate are skipped; absent: no limit'),
-  deadline: z.enum(['wait', 'fill']).default('wait').describe('wait for every tile, or fill late tiles with zeros'),
-  deadline_ms: positive.default(500),
-  hold: z.number().int().min(1).default(3).describe('results that must agree before the label changes'),
-  sections: sections
-    .optional()
-    .describe('for small objects: detectors see overlapping sections of the picture as frames of their own'),
-  offline_after_s: positive.default(30),
-  threshold: z
-    .number()
-    .min(0)
-    .max(1)
-    .default(0)
-    .describe('least score of predictions that count for label, counts and events, above the threshold of model.yaml'),
-  objects: objects.prefault({}),
-  publish: publish.prefault({}),
-  node: z
-    .string()
-    .regex(/^[a-z0-9-]{1,63}$/, 'expected 1 to 63 of a-z, 0-9 and -')
-    .optional()
-    .describe('the node where its frames are born (`tessera agent --camera`); absent: they come from its topic'),
-});
+const cameraConfig = z
+  .strictObject({
+    source: source.describe(
+      `where its pictures come from: ${SOURCES}; read by central, or by the agent of \`node\`; absent: they are published on its topic`,
+    ),
+    models: z.array(text).default([]).describe('names of models; empty: every served model'),
+    keep: z
+      .enum(['newest', 'every'])
+      .default('newest')
+      .describe('under overload: newest frame wins, or none is skipped'),
+    max_fps: positive
+      .max(1000)
+      .optional()
+      .describe('frames over this rate are skipped; absent: no limit, and 5 with a source'),
+    deadline: z.enum(['wait', 'fill']).default('wait').describe('wait for every tile, or fill late tiles with zeros'),
+    deadline_ms: positive.default(500),
+    hold: z.number().int().min(1).default(3).describe('results that must agree before the label changes'),
+    sections: sections
+      .optional()
+      .describe('for small objects: detectors see overlapping sections of the picture as frames of their own'),
+    offline_after_s: positive.default(30),
+    threshold: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0)
+      .describe(
+        'least score of predictions that count for label, counts and events, above the threshold of model.yaml',
+      ),
+    objects: objects.prefault({}),
+    publish: publish.prefault({}),
+    node: z
+      .string()
+      .regex(/^[a-z0-9-]{1,63}$/, 'expected 1 to 63 of a-z, 0-9 and -')
+      .optional()
+      .describe(
+        'the node where its frames are born (its agent reads `source`, or has `--camera`); absent: they come from its topic, or central reads `source`',
+      ),
+    motion: z.boolean().optional().describe('with a source: only pictures in which something moved become frames'),
+    motion_share: share.optional().describe('share of the picture that has to change; default 0.002'),
+    heartbeat_s: positive
+      .max(86_400)
+      .optional()
+      .describe('a picture becomes a frame after so many seconds without motion; default 10'),
+    crop: z
+      .tuple([share, share, share, share])
+      .refine(([left, top, right, bottom]) => left < right && top < bottom, 'expected [left, top, right, bottom]')
+      .optional()
+      .describe('with a source: the part that is used, [left, top, right, bottom] in shares of width and height'),
+    masks: z
+      .array(
+        z
+          .array(share)
+          .min(4)
+          .max(200)
+          .refine((corners) => corners.length % 2 === 0, 'expected x and y of each corner'),
+      )
+      .max(64)
+      .optional()
+      .describe(
+        'with a source: areas that are painted black before a picture leaves the machine, each [x1, y1, x2, y2, ...] in shares of width and height; two corners are a rectangle',
+      ),
+    resize: z
+      .union([z.enum(['auto', 'off']), z.number().int().min(16).max(32_768)])
+      .optional()
+      .describe(
+        'with a source: the shorter side of its pictures at most, pixels; auto (the default): twice what its models need, at least 480',
+      ),
+  })
+  .superRefine((camera, context) => {
+    for (const key of ['motion', 'crop', 'masks', 'resize'] as const)
+      if (camera.source === undefined && camera[key] !== undefined)
+        context.addIssue({ code: 'custom', path: [key], message: 'it needs a `source`, which this camera has not' });
+    for (const key of ['motion_share', 'heartbeat_s'] as const)
+      if (camera.motion !== true && camera[key] !== undefined)
+        context.addIssue({ code: 'custom', path: [key], message: 'it needs `motion: true`' });
+  });
+/** The settings of one camera, defaults filled in. */
+export type CameraConfig = z.infer<typeof cameraConfig>;
 
 /** The settings of a camera that is not listed. */
 export const CAMERA_DEFAULTS = cameraConfig.parse({});

@@ -50,6 +50,11 @@ export interface PicturePlacement {
   readonly mapping: FrameMapping;
 }
 
+/** The shorter side of a picture from which an input of this size can be made without enlarging it, pixels. */
+export function neededSide({ width, height, resize, crop }: Size & Pick<PictureInput, 'resize' | 'crop'>): number {
+  return Math.ceil(Math.max(width, height) / (resize === 'crop' ? crop : 1));
+}
+
 /** Computes the placement of a source picture (after EXIF rotation) in an input. Every size is at least one pixel. */
 export function placePicture(source: Size, input: Size & Pick<PictureInput, 'resize' | 'crop'>): PicturePlacement {
   const whole = { left: 0, top: 0, width: source.width, height: source.height };

@@ -1,4 +1,5 @@
 import { detailOf, failureOf, TesseraError } from '../errors.ts';
+import { neededSide } from '../model/picture-placement.ts';
 import type { Plan } from '../plan/plan.ts';
 import { parsePlan } from '../plan/validate.ts';
 import type { Log } from '../ports.ts';
@@ -133,6 +134,12 @@ export class Plans {
   /** How pictures become the input of a plan's network; undefined where no stage is ready, or it takes no pictures. */
   pictureOf(plan: string): ModelManifest['picture'] {
     return this.#options.executor.prepared(plan).size > 0 ? this.#manifests.get(plan)?.picture : undefined;
+  }
+
+  /** The shorter side that the networks of all plans need of pictures; undefined where none takes pictures. */
+  get neededSide(): number | undefined {
+    const sides = [...this.#manifests.values()].flatMap(({ picture }) => (picture ? [neededSide(picture)] : []));
+    return sides.length === 0 ? undefined : Math.max(...sides);
   }
 
   release(plan: string): void {

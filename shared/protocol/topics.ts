@@ -63,6 +63,7 @@ export function topics(base = 'tessera') {
     settingSetAll: `${base}/camera/+/+/set`,
     cameraStatus: (camera: string) => `${base}/camera/${camera}/status`,
     cameraStatusAll: `${base}/camera/+/status`,
+    cameraSource: (camera: string) => `${base}/camera/${camera}/source`,
     nodeStatus: (node: string) => `${base}/node/${node}/status`,
     nodeInfo: (node: string) => `${base}/node/${node}/info`,
     heartbeat: (node: string) => `${base}/node/${node}/heartbeat`,

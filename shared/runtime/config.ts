@@ -1,4 +1,5 @@
 import { dirname, isAbsolute, resolve } from 'node:path';
+import { parseSource } from '../camera/source-name.ts';
 import {
   meaningOfVariable,
   type ResolvedConfig,
@@ -116,8 +117,14 @@ async function readSecret(name: string, path: string): Promise<string> {
   }
 }
 
+function isPath(path: readonly string[], value: string): boolean {
+  if (PATH_KEYS.includes(path.join('.'))) return true;
+  const source = path[0] === 'cameras' && path[2] === 'source' ? parseSource(value) : undefined;
+  return typeof source === 'object' && source.kind === 'path';
+}
+
 /** A path in the configuration file is relative to that file's folder, wherever the program is started. */
 function anchored(setting: Setting, folder: string): Setting {
-  if (!PATH_KEYS.includes(setting.path.join('.')) || typeof setting.value !== 'string') return setting;
+  if (typeof setting.value !== 'string' || !isPath(setting.path, setting.value)) return setting;
   return isAbsolute(setting.value) ? setting : { ...setting, value: resolve(folder, setting.value) };
 }

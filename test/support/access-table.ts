@@ -30,6 +30,7 @@ export const ACCESS_TABLE: readonly (readonly [topic: string, publish: string, s
   [t.setting('front', 'detect'), 'central admin local', 'central camera viewer home admin local'],
   [t.settingSet('front', 'detect'), 'central home admin local', 'central camera viewer home admin local'],
   [t.cameraStatus('front'), 'central admin local', 'central camera viewer home admin local'],
+  [t.cameraSource('front'), 'central admin local', 'central camera viewer home admin local'],
   [t.nodeStatus('pi-1'), 'central node admin local', 'central node viewer home admin local'],
   [t.nodeInfo('pi-1'), 'central node admin local', 'central node viewer home admin local'],
   [t.heartbeat('pi-1'), 'central node admin local', 'central node viewer home admin local'],

@@ -1,10 +1,14 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
-import { TesseraError } from '../../errors.ts';
+import { failureOf, TesseraError } from '../../errors.ts';
 import { readBytes } from '../../runtime/file.ts';
 import type { Source } from '../source.ts';
 
 const PICTURE = new Set(['.jpg', '.jpeg', '.png']);
+/** Extensions of videos, which ffmpeg reads. */
+export const VIDEO: ReadonlySet<string> = new Set(
+  'mp4 m4v mov mkv webm avi flv wmv ts m2ts mpg mpeg 3gp mjpeg mjpg h264 h265 hevc'.split(' ').map((one) => `.${one}`),
+);
 
 /** Expands a list of files and folders to picture files, folders in order of names. Throws TESSERA_USAGE. */
 export async function pictureFiles(paths: readonly string[]): Promise<string[]> {
@@ -40,17 +44,27 @@ export function unreadable(file: string, cause: Error): TesseraError {
   });
 }
 
-/** A camera that sends files in order, and starts over after the last. */
-export function fileSource(files: readonly string[]): Source {
+/**
+ * A camera that sends files in order, and starts over after the last. A file that cannot be read now is skipped; throws
+ * TESSERA_USAGE where none can.
+ */
+export function fileSource(files: readonly string[], skipped: (why: string) => void): Source {
   let index = 0;
   return {
     async next() {
-      const file = files[index++ % files.length]!;
-      // Frame ids become part of topics, so a name keeps only valid characters.
-      const id = basename(file)
-        .replace(/[^A-Za-z0-9_.-]/g, '_')
-        .slice(-64);
-      return { id, bytes: await readFrame(file) };
+      for (let tries = 1; ; tries++) {
+        const file = files[index++ % files.length]!;
+        // Frame ids become part of topics, so a name keeps only valid characters.
+        const id = basename(file)
+          .replace(/[^A-Za-z0-9_.-]/g, '_')
+          .slice(-64);
+        try {
+          return { id, bytes: await readFrame(file) };
+        } catch (error) {
+          if (tries === files.length) throw error;
+          skipped(failureOf(error).message);
+        }
+      }
     },
     async stop() {},
   };

@@ -1,5 +1,6 @@
 import { z } from '../../schema.ts';
 import { isFrameId, isName } from '../topics.ts';
+import { sourceReport } from './camera.ts';
 import { bytes, count, imageId, text } from './fields.ts';
 
 const v = z.literal(1);
@@ -13,7 +14,7 @@ const format = z.enum(['jpeg', 'png']);
 /**
  * `frame`, from a node to central: a frame was born at the node. `announced`: it is there, without pixels (`repeated`:
  * again, as no answer came). `opened`: it was decoded and is held as the input of the plan's network. `file`: the picture,
- * as central asked. `failed`: neither can be done.
+ * as central asked. `failed`: neither can be done. `source`: what the source of a camera at the node is doing.
  */
 export const bornFrameMessage = z.discriminatedUnion('type', [
   z.object({
@@ -31,6 +32,7 @@ export const bornFrameMessage = z.discriminatedUnion('type', [
   z.object({ type: z.literal('opened'), v, i_id: imageId }),
   z.object({ type: z.literal('file'), v, i_id: imageId, format, d: bytes }),
   z.object({ type: z.literal('failed'), v, i_id: imageId, code: text, text }),
+  z.object({ type: z.literal('source'), v, camera: about.camera, report: sourceReport }),
 ]);
 /** A message of a node about a frame that was born there. */
 export type BornFrameMessage = z.infer<typeof bornFrameMessage>;

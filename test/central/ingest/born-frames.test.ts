@@ -33,6 +33,7 @@ beforeEach(() => {
       offered.push({ arrival, isRepeated });
       return accepts;
     },
+    reported: () => {},
     throttledLog: { warn: () => {} },
   });
 });

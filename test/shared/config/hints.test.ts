@@ -46,7 +46,9 @@ describe('keys of other programs', () => {
   it.each([
     ['dashboard: {enabled: true}', 'write http, as http: { enabled: true }'],
     ['http: {bind: 0.0.0.0}', 'did you mean http.host?'],
-    ['cameras: {front: {source: "rtsp://cam/1"}}', 'central fetches no frames: publish them'],
+    ['cameras: {front: {motion: true}}', 'it needs a `source`, which this camera has not'],
+    ['cameras: {front: {source: synthetic, heartbeat_s: 3}}', 'it needs `motion: true`'],
+    ['cameras: {front: {source: "-"}}', 'standard input is for the command line'],
   ])('%s, which would have no effect, is refused with that reason', (yaml, sentence) => {
     expect(told(yaml)).toContain(sentence);
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Pace } from '../../cli/pace.ts';
+import { Pace } from '../../../../shared/camera/live/pace.ts';
 
 /** Frames at `fps` for `seconds`, with a jitter between early and late; how many the limit passes. */
 function taken(pace: Pace, fps: number, seconds: number, jitterMs: number): number {
