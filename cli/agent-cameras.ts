@@ -72,3 +72,22 @@ export async function agentCameras(
   });
   return [...named, ...own];
 }
+
+/** A camera of the configuration by its name, or NAME=SOURCE with what the configuration says of it. Throws TESSERA_USAGE. */
+export function cameraOf(text: string, configured: Config['cameras']): AgentCamera {
+  if (text.includes('=')) {
+    const { name, source } = namedSource(text, '--camera');
+    return { name, settings: sourceSettings(source, configured[name] ?? {}) };
+  }
+  const camera = Object.hasOwn(configured, text) ? configured[text] : undefined;
+  const settings = camera && configuredSource(camera);
+  if (settings !== undefined) return { name: text, settings };
+  const names = Object.entries(configured).flatMap(([name, { source }]) => (source === undefined ? [] : [name]));
+  throw new TesseraError(
+    'TESSERA_USAGE',
+    `--camera ${text}: the configuration has no camera of that name with a source`,
+    {
+      hint: names.length === 0 ? 'name one as NAME=SOURCE' : `it has ${names.join(', ')}; or name one as NAME=SOURCE`,
+    },
+  );
+}

@@ -1,5 +1,5 @@
 /** What `tessera doctor` looks at, in the order in which it is shown. */
-export type Area = 'machine' | 'state' | 'configuration' | 'ports' | 'broker' | 'nodes';
+export type Area = 'machine' | 'state' | 'configuration' | 'ports' | 'broker' | 'nodes' | 'camera';
 
 /** Outcome of a check; `skip`: it cannot be made here, which is no fault. */
 export type Status = 'ok' | 'warn' | 'fail' | 'skip';

@@ -76,5 +76,7 @@ function whyNotStarted(command: Program['command'], error: Error): string {
 function whyEnded(command: string, code: number | null, signal: string | null, said: string): string {
   const how = signal === null ? `ended with code ${code}` : `was ended by ${signal}`;
   const lines = said.split('\n').filter((line) => line.trim() !== '');
-  return plain(`${command} ${how}: ${lines.at(-1) ?? 'it said nothing'}`);
+  // The name under which ffmpeg knows a source whose URL it was given by standard input.
+  const last = lines.at(-1)?.replace(/^pipe:0: /, '') ?? 'it said nothing';
+  return plain(`${command} ${how}: ${last}`);
 }
