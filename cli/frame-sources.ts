@@ -1,11 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { basename } from 'node:path';
+import { basename, extname } from 'node:path';
 import { JpegStream } from '../shared/camera/jpeg-stream.ts';
-import { pictureFiles, readFrame } from '../shared/camera/live/file-source.ts';
+import { pictureFiles, readFrame, VIDEO } from '../shared/camera/live/file-source.ts';
+import { openCamera } from '../shared/camera/live/open-camera.ts';
 import { Pace } from '../shared/camera/live/pace.ts';
+import { PictureWork } from '../shared/camera/live/picture-work.ts';
+import { parseSource, type SourceName } from '../shared/camera/source-name.ts';
+import { sourceSettings } from '../shared/camera/source-settings.ts';
 import { counted } from '../shared/counted.ts';
 import { TesseraError } from '../shared/errors.ts';
 import { adviceFor, describeBytes, payloadKind } from '../shared/model/payload-kind.ts';
+import type { Bus, Log } from '../shared/ports.ts';
+import { checkSource } from './agent-cameras.ts';
 
 /** A picture to send, with a unique id. */
 export interface OutgoingFrame {
@@ -17,25 +23,63 @@ export interface OutgoingFrame {
 /** How frames are taken from their source. */
 export interface FrameSourceOptions {
   readonly loop: boolean;
-  /** Files: the rate, 5 when undefined. Stream: frames over this rate are left out; undefined keeps all. */
+  /** Files and cameras: the rate, 5 when undefined. Stream: frames over this rate are left out; undefined keeps all. */
   readonly fps: number | undefined;
   /** Ends the source when aborted. */
   readonly signal: AbortSignal;
   /** Gets notes about skipped frames. */
   readonly note: (text: string) => void;
+  /** For pictures of a topic. */
+  readonly bus: Bus | undefined;
+  readonly log: Log;
 }
 
 /** Default rate of files, frames a second: slow enough for a small cluster. */
 const FILE_FPS = 5;
 
 /**
- * Frames of files and folders in their order, or of a stream of JPEGs for `-`. Throws TESSERA_INPUT_INVALID,
+ * Frames of files and folders in their order, of a camera or video, or of a stream of JPEGs for `-`. Throws TESSERA_INPUT_INVALID,
  * TESSERA_USAGE.
  */
 export function framesOf(paths: readonly string[], options: FrameSourceOptions): AsyncGenerator<OutgoingFrame> {
   // A camera that sends the same file again means a new frame: the run number keeps it from being taken for a redelivery.
   const run = randomBytes(6).toString('hex');
-  return paths[0] === '-' ? framesOfStream(process.stdin, run, options) : framesOfFiles(paths, run, options);
+  if (paths[0] === '-') return framesOfStream(process.stdin, run, options);
+  const source = parseSource(paths[0]!);
+  if (typeof source === 'string' || !isRead(source)) return framesOfFiles(paths, run, options);
+  if (paths.length === 1 && !options.loop) return framesOfCamera(source, run, options);
+  throw new TesseraError('TESSERA_USAGE', 'a camera or a video goes with no other file, and never ends', {
+    hint: options.loop ? 'omit --loop' : 'name it alone',
+  });
+}
+
+/** Whether a source is read until somebody stops it, unlike files. */
+function isRead(source: SourceName): boolean {
+  return source.kind !== 'path' || VIDEO.has(extname(source.path).toLowerCase());
+}
+
+async function* framesOfCamera(
+  source: SourceName,
+  run: string,
+  { fps, signal, bus, log }: FrameSourceOptions,
+): AsyncGenerator<OutgoingFrame> {
+  await checkSource(source);
+  const work = new PictureWork();
+  const settings = sourceSettings(source, { max_fps: fps });
+  const deps = { bus, work, needed: () => undefined, onReport: () => {}, log };
+  const camera = openCamera(source.kind, settings, deps);
+  signal.addEventListener('abort', () => void camera.stop(), { once: true });
+  try {
+    for (let count = 0; ; count++) {
+      const shot = await camera.next();
+      if (shot === undefined) return;
+      const format = payloadKind(shot.bytes);
+      if (format === 'jpeg' || format === 'png') yield { id: `${shot.id}-${run}-${count}`, format, bytes: shot.bytes };
+    }
+  } finally {
+    await camera.stop();
+    await work.stop();
+  }
 }
 
 async function* framesOfFiles(

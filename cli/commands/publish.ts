@@ -15,7 +15,7 @@ import {
 
 const options = {
   ...connectionOptions,
-  fps: value('--fps <n>', 'frames a second; default: 5 of files, unlimited of a stream', positive),
+  fps: value('--fps <n>', 'frames a second; default: 5 of files and cameras, unlimited of a stream', positive),
   loop: flag('--loop', 'start over after the last file, until stopped'),
   qos: valueOr(
     '--qos <0|1>',
@@ -35,12 +35,14 @@ const LOOK_MS = 1000;
 export const command = defineCommand({
   arguments: '<camera> <files...>',
   description:
-    'Sends pictures to a running cluster as the camera CAMERA does. FILE is a JPEG or PNG file, a folder of them, or - ' +
-    'for a stream of JPEGs on standard input. Each frame gets an id (the file name, a run number), which its result repeats.',
+    'Sends pictures to a running cluster as the camera CAMERA does. FILE is a JPEG or PNG file, a folder of them, a ' +
+    'source of a camera as in docs/home.md (rtsp://..., http://..., /dev/video0, rpicam, a video), or - for a stream of ' +
+    'JPEGs on standard input. Each frame gets an id (the file name, a run number), which its result repeats.',
   options,
   examples: [
     ['publish front cat.jpg --wait', 'one picture, and what was found in it'],
     ['publish front pictures/ --fps 10 --loop', 'a folder as a camera of ten frames a second'],
+    ['publish front rtsp://10.0.0.7/sub', 'an IP camera, until stopped'],
     ['publish front - --fps 5 < recording.mjpeg', 'a stream of JPEGs from a file'],
   ],
   async run(invocation) {
@@ -56,7 +58,8 @@ export const command = defineCommand({
         import('../frame-sources.ts'),
         import('../audience.ts'),
       ]);
-    const bus: Bus = await connectCommand(config, 'publish', await openLog(config, 'publish'));
+    const log = await openLog(config, 'publish');
+    const bus: Bus = await connectCommand(config, 'publish', log);
     try {
       const names = topics(config.mqtt.base_topic);
       // Looked up beside the first frames, which need not wait for it.
@@ -74,7 +77,14 @@ export const command = defineCommand({
         bus,
         topics: names,
         camera,
-        frames: framesOf(paths, { loop: options.loop, fps: options.fps, signal, note: (text) => out.note(text) }),
+        frames: framesOf(paths, {
+          loop: options.loop,
+          fps: options.fps,
+          signal,
+          note: (text) => out.note(text),
+          bus,
+          log,
+        }),
         qos: options.qos === '1' ? 1 : 0,
         model: options.model,
         waitMs: options.wait ? options.timeout * 1000 : undefined,

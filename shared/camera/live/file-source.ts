@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { failureOf, TesseraError } from '../../errors.ts';
+import { hideUserInfo } from '../../redact.ts';
 import { readBytes } from '../../runtime/file.ts';
 import type { Source } from '../source.ts';
 
@@ -38,7 +39,7 @@ export async function readFrame(file: string): Promise<Uint8Array> {
 
 /** The error for a frame's file that cannot be read. */
 export function unreadable(file: string, cause: Error): TesseraError {
-  return new TesseraError('TESSERA_USAGE', `cannot read ${file}: ${cause.message}`, {
+  return new TesseraError('TESSERA_USAGE', hideUserInfo(`cannot read ${file}: ${cause.message}`), {
     cause,
     hint: 'name a file that exists and may be read, or a folder of them',
   });
