@@ -17,7 +17,7 @@ import { startRtspCamera } from '../support/rtsp-camera.ts';
 
 /** Lost if these fail: cameras that people have cannot be read, or their passwords are shown. */
 
-const PASSWORD = "pl4nt'ed/@:?#";
+const PASSWORD = "h1dd3n'ed/@:?#";
 const ESCAPED = encodeURIComponent(PASSWORD).replace("'", '%27');
 
 let folder: string;
@@ -97,7 +97,7 @@ describe('an HTTP camera with a password', () => {
   ])('%s with %s says why it is offline, without the password', async (path, secret, why) => {
     const { reason, everythingSaid } = camera(at(path, secret));
     expect(await reason()).toBe(why);
-    expect(everythingSaid()).not.toMatch(/wr0ngsecret|pl4nt/);
+    expect(everythingSaid()).not.toMatch(/wr0ngsecret|h1dd3n/);
   });
 });
 
@@ -168,11 +168,11 @@ describe.skipIf(NO_FFMPEG !== undefined)(`with ffmpeg ${NO_FFMPEG ?? ''}`, () =>
           .map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')),
       );
       expect(commands.some((command) => command.includes('ffmpeg') && command.includes('concat'))).toBe(true);
-      expect(commands.filter((command) => command.includes('pl4nt'))).toEqual([]);
+      expect(commands.filter((command) => command.includes('h1dd3n'))).toEqual([]);
       expect(cam.counts.admitted).toBeGreaterThan(0);
       await expect.poll(() => reports.at(-1)?.cpu_percent, { timeout: 10_000 }).toBeGreaterThan(0);
       expect(reports.at(-1)).toMatchObject({ source: 'rtsp', codec: 'h264', width: 1920, height: 1080 });
-      expect(everythingSaid()).not.toContain('pl4nt');
+      expect(everythingSaid()).not.toContain('h1dd3n');
     } finally {
       await cam.stop();
     }
@@ -183,7 +183,7 @@ describe.skipIf(NO_FFMPEG !== undefined)(`with ffmpeg ${NO_FFMPEG ?? ''}`, () =>
     try {
       const { reason, everythingSaid } = camera(`rtsp://me:${ESCAPED}@127.0.0.1:${cam.port}/live?key=s3cret-key`);
       expect(await reason()).toMatch(/^ffmpeg ended with code \d+: .*401/);
-      expect(everythingSaid()).not.toMatch(/pl4nt|s3cret/);
+      expect(everythingSaid()).not.toMatch(/h1dd3n|s3cret/);
     } finally {
       await cam.stop();
     }
