@@ -50,6 +50,8 @@ type OfferEffect = Extract<ReplannerEffect, { type: 'offer' }>;
 const LOOK_MS = 1000;
 /** How long a change lasts before it counts, ms; shorter where plans are held shorter. */
 const SETTLE_MS = 2000;
+/** A network that could not be looked at is looked at again after this time, ms. */
+const LOOK_AGAIN_MS = 60_000;
 /** A machine without work for so long is probed, ms; sooner where plans are held shorter. */
 const FRESH_MS = 10_000;
 /** The largest echo of a probe, bytes: a link that carries frames is not filled with more. */
@@ -141,6 +143,10 @@ export class Replanning implements Observer {
       served.network = { graph, fleet: new LiveFleet(graph, layers, Math.min(FRESH_MS, hold_ms)), test };
     } catch (error) {
       log.warn(`model ${model.name} keeps its plan: ${failureOf(error).message}`);
+      const again = setTimeout(() => {
+        served.network = undefined;
+      }, LOOK_AGAIN_MS);
+      again.unref();
     }
   }
 

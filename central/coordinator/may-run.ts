@@ -81,12 +81,15 @@ const LEAST_OPEN = 3;
 /**
  * How many frames of a plan its machines can work at together, and one more, so that none waits for the next: at a stage
  * of `replicate` as many as it has nodes, at a stage whose parts are shared as many as have all their parts at nodes of
- * their own. More would only wait, and results would be late.
+ * their own; stages at the same nodes take turns. More would only wait, and results would be late.
  */
 export function frameCapacity(s: State, run: PlanRun): number {
-  const placesOf = ({ id, on }: Stage): number => {
+  const places = new Map<string, number>();
+  for (const { id, on } of run.plan.stages) {
     const parts = on.mode === 'replicate' ? 1 : run.facts.stages[id]!.parts.length;
-    return Math.max(1, Math.floor(readyNodes(s, run, id).length / parts));
-  };
-  return Math.max(LEAST_OPEN, 1 + run.plan.stages.reduce((sum, stage) => sum + placesOf(stage), 0));
+    const where = 'tier' in on ? `tier ${on.tier}` : `nodes ${on.nodes}`;
+    const count = Math.max(1, Math.floor(readyNodes(s, run, id).length / parts));
+    places.set(where, Math.max(places.get(where) ?? 0, count));
+  }
+  return Math.max(LEAST_OPEN, 1 + [...places.values()].reduce((sum, count) => sum + count, 0));
 }

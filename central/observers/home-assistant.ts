@@ -94,6 +94,8 @@ export class HomeAssistant implements Observer {
   }
 
   stop(): void {
+    // When devices were seen last: after a week nobody has seen one, it is cleared.
+    if (this.#options.isEnabled) this.#keep();
     this.#isOver = true;
     clearInterval(this.#look);
     clearTimeout(this.#birth);

@@ -1,4 +1,5 @@
 import { CAMERA_DEFAULTS } from '../../shared/config/schema.ts';
+import { failureOf } from '../../shared/errors.ts';
 import type { LogThrottle } from '../../shared/log-throttle.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
@@ -106,8 +107,14 @@ export class Objects implements Observer {
   }
 
   cameraForgotten(camera: string): void {
-    this.#end(camera);
-    for (const [key, followed] of this.#followed) if (followed.camera === camera) this.#followed.delete(key);
+    // Its topics are cleared, so that its counts are not published again.
+    for (const [key, followed] of this.#followed) {
+      if (followed.camera !== camera) continue;
+      this.#followed.delete(key);
+      this.#tell(followed, followed.objects.end());
+      for (const topic of ['snapshot', 'crop'] as const)
+        this.#pace.forget(this.#options.topics[topic](camera, followed.model));
+    }
   }
 
   stop(): void {
@@ -167,23 +174,31 @@ export class Objects implements Observer {
     });
     const entry = { last, count: (waiting?.count ?? 0) + 1 };
     this.#waiting.set(camera, entry);
-    void last.then(() => {
-      if (this.#waiting.get(camera) === entry) this.#waiting.delete(camera);
-    });
+    void last
+      .catch((error: unknown) => {
+        const { throttledLog } = this.#options;
+        throttledLog.warn(`events ${camera}`, `events of camera ${camera} are lost: ${failureOf(error).message}`);
+      })
+      .then(() => {
+        if (this.#waiting.get(camera) === entry) this.#waiting.delete(camera);
+      });
   }
 
   async #draw(camera: string, request: SnapshotRequest): Promise<Snapshot | undefined> {
     try {
       return await this.#options.pictures.draw(request);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = failureOf(error).message;
       this.#options.throttledLog.warn(`snapshot ${camera}`, `no snapshot of camera ${camera}: ${reason}`);
       return undefined;
     }
   }
 
-  #publish({ camera, model, objects }: Followed, news: readonly ObjectNews[], drawn: Snapshot | undefined): void {
+  #publish(followed: Followed, news: readonly ObjectNews[], made: Snapshot | undefined): void {
     const { publisher, settings, topics } = this.#options;
+    const { camera, model, objects } = followed;
+    // Meanwhile the camera may have been forgotten, and its topics cleared.
+    const drawn = this.#followed.get(`${camera}/${model}`) === followed ? made : undefined;
     if (drawn?.whole !== undefined) publisher.picture(topics.snapshot(camera, model), drawn.whole, camera);
     const crops = [...(drawn?.crops ?? [])];
     for (const one of news) {

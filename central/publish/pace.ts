@@ -12,4 +12,9 @@ export class Pace {
   took(topic: string, now: number): void {
     this.#last.set(topic, now);
   }
+
+  /** The topic has no messages any more. */
+  forget(topic: string): void {
+    this.#last.delete(topic);
+  }
 }

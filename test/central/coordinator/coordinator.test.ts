@@ -462,6 +462,7 @@ describe('acceptance', () => {
       return cluster.coordinator.snapshot().open_frames;
     };
     expect(most(sketchPlan([{ tiles: 1, on: replicate }]))).toBe(5);
+    expect(most(sketchPlan([1, 2, 3].map(() => ({ tiles: 1, on: replicate }))))).toBe(5);
     // Two frames have their tiles at nodes of their own, and a third one is at central.
     expect(most(tilesAndTail(2))).toBe(4);
     expect(most(tilesAndTail(16))).toBe(3);

@@ -94,6 +94,17 @@ describe('objects', () => {
     expect(drawing).toEqual([]);
   });
 
+  test('of a camera that is forgotten end, and nothing retained is published any more', async () => {
+    const { objects, story, drawing, result, settle } = opened();
+    result(0, [PERSON]);
+    result(0.2, [PERSON]);
+    objects.cameraForgotten('front');
+    await settle();
+    drawing[0]!.done({ whole: new Uint8Array(7), crops: [new Uint8Array(3)] });
+    await settle();
+    expect(story).toEqual([`${COUNT} 1`, `${EVENT} new person`, `${EVENT} end person`]);
+  });
+
   test('have no picture where the frame stayed at its node', () => {
     const { story, drawing, result } = opened();
     result(0, [PERSON], {}, 0);
