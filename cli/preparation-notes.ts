@@ -24,17 +24,24 @@ export function preparationText(model: string, { nodes }: PlanPreparation): stri
   return [`model ${plain(model)}: ${ready} of ${counted(all.length, 'node')} ready`, ...named, ...more].join('; ');
 }
 
-/** Shows how far nodes are with plans, where that takes long, as `showProgress` does. */
+/**
+ * Shows how far nodes are with plans, where that takes long, as `showProgress` does. Programs get the last step too, and
+ * nothing of plans for which all nodes were ready before.
+ */
 export async function showPreparations(bus: Bus, topics: Topics, { json, out }: Shown): Promise<void> {
   const due = new Map<string, number>();
+  const underWay = new Set<string>();
   await bus.subscribe(topics.planProgressAll, 1, ({ topic, payload }) => {
     const model = topic.split('/').at(-2)!;
     const parsed = planPreparation.safeParse(readJson(payload));
-    if (json) {
-      if (parsed.success) out.event({ event: 'progress', work: `prepare ${model}`, nodes: parsed.data.nodes });
-      return;
-    }
     const text = parsed.success ? preparationText(model, parsed.data) : undefined;
+    if (json && parsed.success) {
+      const wasUnderWay = underWay.delete(model);
+      if (text !== undefined) underWay.add(model);
+      if (text !== undefined || wasUnderWay)
+        out.event({ event: 'progress', work: `prepare ${model}`, nodes: parsed.data.nodes });
+    }
+    if (json) return;
     if (text === undefined) {
       due.delete(model);
       return;

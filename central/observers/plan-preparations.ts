@@ -46,7 +46,9 @@ export class PlanPreparations implements Observer {
   }
 
   nodeChanged(change: NodeChange): void {
-    if (change.type === 'node-event' && change.event === 'offline') this.#progress.delete(change.node);
+    if (change.type !== 'node-event') return;
+    if (change.event === 'offline') this.#progress.delete(change.node);
+    if (['ready', 'refused', 'offline'].includes(change.event)) this.publish();
   }
 
   /** Publishes what has changed. */
