@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { silentLog } from '../../shared/ports.ts';
+import { isUserRefusal } from '../../shared/runtime/broker-failure.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { TokenBuckets } from '../../shared/token-buckets.ts';
 import type { BrokerConnection } from '../central-options.ts';
@@ -154,6 +155,6 @@ export class Logins {
 
 /** Whether the broker refused the user, rather than could not be reached. */
 function isRefusal(error: unknown): boolean {
-  const cause = error instanceof Error ? (error.cause as { readonly code?: unknown } | undefined) : undefined;
-  return typeof cause?.code === 'number';
+  const cause = error instanceof Error ? (error.cause as { readonly code?: number | string } | undefined) : undefined;
+  return isUserRefusal(cause?.code);
 }

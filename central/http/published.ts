@@ -36,8 +36,8 @@ export class Published {
       if (second === 'progress') this.#progress.set(first!, JSON.parse(payload) as PlanPreparation);
       else this.#plan(first!, JSON.parse(payload) as PlanStatus);
     } else if (kind === 'stats') this.#stats = JSON.parse(payload) as StatisticsMessage;
-    else if (second === 'models') this.#models = (JSON.parse(payload) as CentralModels).models;
-    else if (second === 'left-out') this.#leftOut = (JSON.parse(payload) as LeftOut).nodes;
+    else if (kind === 'central' && second === 'models') this.#models = (JSON.parse(payload) as CentralModels).models;
+    else if (kind === 'central' && second === 'left-out') this.#leftOut = (JSON.parse(payload) as LeftOut).nodes;
   }
 
   /** Cameras with their states and labels. */

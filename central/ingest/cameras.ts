@@ -79,6 +79,8 @@ export class Cameras {
 
   /** A camera's source, or the node that reads it, says what it is doing: online counts as a frame does. */
   reported(camera: string, node: string, report: SourceReport): void {
+    // What was never seen cannot be lost; otherwise made-up names would take the places of others.
+    if (report.state === 'offline' && this.known(camera) === undefined) return;
     const options = this.options(camera);
     if (options === undefined || !this.mayComeFrom(camera, node)) return;
     if (report.state === 'online') this.seen(camera, options, node);

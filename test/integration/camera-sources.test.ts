@@ -81,7 +81,7 @@ describe('an HTTP camera with a password', () => {
     http.cut();
     await expect.poll(() => reports.map(({ state }) => state)).toContain('offline');
     expect((await one.next())!.bytes).toEqual(white);
-    expect(reports.at(-1)).toMatchObject({ source: 'http', state: 'online', restarts: 1 });
+    await expect.poll(() => reports.at(-1)).toMatchObject({ source: 'http', state: 'online', restarts: 1 });
   });
 
   test('its snapshots are asked for, one for each frame', async () => {

@@ -54,9 +54,11 @@ describe('the window of `tessera up`', () => {
       200,
       { ok: true, phase: 'active', problems: [] },
     ]);
-    const text = await (await fetch(`${url}/metrics`)).text();
+    const metrics = async (): Promise<string> => (await fetch(`${url}/metrics`)).text();
+    // A node's load comes with its heartbeat.
+    await expect.poll(metrics, { timeout: 10_000 }).toMatch(/\ntessera_node_cpu_usage_ratio\{node="node-1"\} /);
+    const text = await metrics();
     expect(text).toMatch(/\ntessera_frames_total\{camera="good",outcome="ok"\} [1-9]/);
-    expect(text).toMatch(/\ntessera_node_cpu_usage_ratio\{node="node-1"\} /);
     const checked = spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' });
     if (checked.error === undefined) expect(checked.stdout + checked.stderr).toBe('');
     else console.log('promtool is not installed (Debian package prometheus): metrics are not checked by it');

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { failureOf } from '../../errors.ts';
 import { LogThrottle } from '../../log-throttle.ts';
 import type { Log } from '../../ports.ts';
@@ -212,19 +211,24 @@ export class LiveCamera implements Source {
   }
 
   /** What a promise gives; throws where that takes longer than `quiet_s`, or the camera is stopped. */
-  async #within<T>(promise: Promise<T>): Promise<T> {
+  #within<T>(promise: Promise<T>): Promise<T> {
     const { quiet_s } = this.#options.settings;
-    const done = new AbortController();
-    const late = sleep(quiet_s * 1000, undefined, { signal: AbortSignal.any([done.signal, this.#stopped.signal]) });
-    try {
-      return await Promise.race([
-        promise,
-        late.then(() => {
-          throw new Error(`no picture for ${quiet_s} s`);
-        }),
-      ]);
-    } finally {
-      done.abort();
-    }
+    const { signal } = this.#stopped;
+    // A signal that is combined with a new one for each picture keeps every one of them.
+    return new Promise((resolve, reject) => {
+      const over = (act: () => void): void => {
+        clearTimeout(late);
+        signal.removeEventListener('abort', onStop);
+        act();
+      };
+      const onStop = (): void => over(() => reject(signal.reason));
+      const late = setTimeout(() => over(() => reject(new Error(`no picture for ${quiet_s} s`))), quiet_s * 1000);
+      signal.addEventListener('abort', onStop);
+      promise.then(
+        (value) => over(() => resolve(value)),
+        (error: unknown) => over(() => reject(error)),
+      );
+      if (signal.aborted) onStop();
+    });
   }
 }

@@ -25,7 +25,7 @@ export function programSource({ command, args, input }: Program, secrets: readon
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { PATH, HOME, LD_LIBRARY_PATH } });
   const ended = new Promise<string>((resolve) => {
     child.on('error', (error) => resolve(whyNotStarted(command, error)));
-    child.on('close', (code, signal) => resolve(whyEnded(command, code, signal, said)));
+    child.on('close', (code, signal) => resolve(whyEnded(command, code, signal, hideSecrets(said, secrets))));
   });
   let said = '';
   let facts: StreamFacts = {};
@@ -48,7 +48,7 @@ export function programSource({ command, args, input }: Program, secrets: readon
     async next() {
       const shot = await pictures.next();
       if (shot !== undefined || isStopped) return shot;
-      throw new TesseraError('TESSERA_INPUT_INVALID', hideSecrets(await ended, secrets));
+      throw new TesseraError('TESSERA_INPUT_INVALID', await ended);
     },
     async stop() {
       isStopped = true;
