@@ -30,6 +30,11 @@ export interface Measurements {
 const MACS_PER_MS = 1e6;
 /** Parts after which a machine's work is compared with the probe before it: the first ones meet cold caches. */
 const WARM_UP = 10;
+/**
+ * A probe older than this, in units of `freshMs`, is not compared with work any more: the link or the machine may have
+ * changed since, and that would be taken for a difference between probes and work for ever.
+ */
+const COMPARABLE = 3;
 /** Least time of a byte, ms: a terabit per second, where messages cannot tell bytes from noise. */
 const LEAST_MS_PER_BYTE = 8e-9;
 
@@ -102,6 +107,7 @@ export class LiveFleet {
       machine.workedAt = at;
       if (machine.partsAtProbe === undefined || done.parts - machine.partsAtProbe < WARM_UP) continue;
       machine.partsAtProbe = undefined;
+      if (at - machine.probedAt > COMPARABLE * this.#freshMs) continue;
       if (machine.probed !== undefined) machine.workFactor = slowness / machine.probed;
       if (link !== undefined) machine.linkFactor = this.#hopMs(link) / this.#hopMs(machine.echoed!);
     }

@@ -118,3 +118,16 @@ test('the times of a profile are the measure, and go up with the slowness', () =
   expect(fleet.fleet.get('a')!.slowness).toBe(3);
   expect(fleet.measurements.nodes[0]!.times).toMatchObject({ layer_ms: [12, 24], runs: [{ ms: 12 }, { ms: 24 }] });
 });
+
+test('work long after a probe is not compared with it: a link that became slow meanwhile is good again afterwards', () => {
+  const fleet = new LiveFleet(graph, [0], 1000);
+  fleet.measured(0, [node('a')], plan, new Map());
+  fleet.probed(0, 'a', { ms: 1, link });
+  // The link has a tenth of its bandwidth, so that ten parts take long.
+  for (let parts = 1; parts <= 20; parts++)
+    fleet.measured(1000 * parts, [node('a')], plan, new Map([['a', work(parts, 1e9, 1100 + parts)]]));
+  expect(fleet.fleet.get('a')!.hop_ms).toBeGreaterThan(1000);
+  // It is out of work, and the link comes back.
+  fleet.probed(30_000, 'a', { ms: 1, link });
+  expect(fleet.fleet.get('a')!.hop_ms).toBe(105);
+});
