@@ -1,9 +1,8 @@
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { flag, integer, oneOf, positive, string, type Values, value, valueOr } from '../cli/options.ts';
 import { readPlanFile } from '../cli/plan-file.ts';
 import { measureCluster } from './cluster/measure.ts';
 import { NETWORKS } from './cluster/networks.ts';
+import { comparisonOptions } from './cluster/options.ts';
 import { checkNames, defineBenchmark } from './harness/benchmark.ts';
 import { clusterFile, readClusterFile } from './testbed/cluster-file.ts';
 import { untilSignal } from './testbed/until-signal.ts';
@@ -26,13 +25,7 @@ const options = {
     'zero',
   ),
   oneNode: flag('--one-node', 'also measures the single device as a cluster of one node, and takes the faster one'),
-  pairs: valueOr('--pairs <n>', 'frames of each side, in turn', integer(2, 1000), 15),
-  cache: valueOr(
-    '--cache <folder>',
-    'where networks and the state of nodes stay between runs',
-    string,
-    join(homedir(), '.cache', 'tessera-bench'),
-  ),
+  ...comparisonOptions,
 };
 
 export const { description, usage, run } = defineBenchmark({

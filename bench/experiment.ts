@@ -1,6 +1,5 @@
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { integer, oneOf, string, type Values, valueOr, values } from '../cli/options.ts';
+import { comparisonOptions } from './cluster/options.ts';
 import { latency, overhead, scaling } from './experiment/comparisons.ts';
 import { dynamic } from './experiment/dynamic.ts';
 import { documentOf, type Experiment, resultsOf } from './experiment/experiment.ts';
@@ -15,14 +14,8 @@ const options = {
   name: valueOr('--name <name>', NAMES.join(', '), oneOf(...NAMES), 'latency'),
   cell: values('--cell <key>', 'only this cell, again if it is kept; repeat it for several', string),
   most: valueOr('--most <n>', 'end after so many cells; the next run goes on', integer(1), 1000),
-  pairs: valueOr('--pairs <n>', 'frames of each side, in turn', integer(2, 1000), 15),
   out: valueOr('--out <folder>', 'where JSON, table and plot are kept', string, 'docs/benchmarks'),
-  cache: valueOr(
-    '--cache <folder>',
-    'where networks and the state of nodes stay between runs',
-    string,
-    join(homedir(), '.cache', 'tessera-bench'),
-  ),
+  ...comparisonOptions,
 };
 
 export const { description, usage, run } = defineBenchmark({

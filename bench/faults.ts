@@ -61,13 +61,14 @@ export const { description, usage, run } = defineBenchmark({
 async function measure({ form, ...options }: FaultOptions) {
   const folder = await mkdtemp(join(tmpdir(), 'tessera-faults-'));
   try {
-    const residual = await residualModel(folder);
+    let residual: string | undefined;
     const rows: Row[] = [];
     for (const one of form === ALL ? FORMS : [form]) {
       try {
         rows.push(...(await measureForm(one, BUNDLED, options)));
       } catch (error) {
         if (!(error instanceof TesseraError && error.code === 'TESSERA_USAGE')) throw error;
+        residual ??= await residualModel(folder);
         rows.push(...(await measureForm(one, residual, options)));
       }
     }

@@ -1,0 +1,14 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { integer, string, valueOr } from '../../cli/options.ts';
+
+/** Options of everything that compares an emulated cluster with one of its devices. */
+export const comparisonOptions = {
+  pairs: valueOr('--pairs <n>', 'frames of each side, in turn', integer(2, 1000), 15),
+  cache: valueOr(
+    '--cache <folder>',
+    'where networks and the state of nodes stay between runs',
+    string,
+    join(homedir(), '.cache', 'tessera-bench'),
+  ),
+};
