@@ -18,11 +18,21 @@ export class EventStreams {
     return this.#open.size < STREAMS;
   }
 
-  /** Opens a stream, which begins with these events. */
-  add(response: ServerResponse, first: readonly (readonly [event: string, json: string])[]): void {
+  /** Opens a stream, which begins with these events; it ends when `ended` is aborted. */
+  add(
+    response: ServerResponse,
+    first: readonly (readonly [event: string, json: string])[],
+    ended: AbortSignal | undefined,
+  ): void {
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
     this.#open.add(response);
-    response.once('close', () => this.#open.delete(response));
+    // What a reader has not read yet is not for somebody who may no longer look.
+    const end = (): void => void response.destroy();
+    ended?.addEventListener('abort', end);
+    response.once('close', () => {
+      this.#open.delete(response);
+      ended?.removeEventListener('abort', end);
+    });
     for (const [event, json] of first) response.write(textOf(event, json));
   }
 

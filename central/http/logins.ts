@@ -14,7 +14,8 @@ import { Refusal } from './refusal.ts';
  *
  *   1. A session keeps a connection to the broker under the user's name: it ends as soon as the user is revoked there.
  *   2. Where the broker lets in a user that nobody made, nobody logs in: its answers say nothing.
- *   3. An address has a bounded number of attempts, and central a bounded number of sessions.
+ *   3. Whoever opened something for a session closes it when `ended` is aborted.
+ *   4. An address has a bounded number of attempts, and central a bounded number of sessions.
  */
 
 /** How long a session lasts, ms; how many there are. */
@@ -27,15 +28,17 @@ const CONNECT_MS = 5000;
 /** What a user may do. */
 export type Role = 'viewer' | 'admin';
 
-/** Who is logged in. */
+/** Who is logged in; `ended` is aborted when they no longer are. */
 export interface Session {
   readonly user: string;
   readonly role: Role;
+  readonly ended: AbortSignal;
 }
 
 interface Open extends Session {
   readonly until: number;
   readonly connection: { stop(): Promise<void> };
+  readonly end: AbortController;
 }
 
 /** A connection to the broker as a user; `onRefused` is called where the broker ends it for good. */
@@ -107,19 +110,22 @@ export class Logins {
 
   /** Who has a token; undefined for none. */
   session(token: string): Session | undefined {
-    const open = this.#sessions.get(token);
-    if (open !== undefined && open.until > this.#now()) return open;
-    this.logout(token);
-    return undefined;
+    this.endOld();
+    return this.#sessions.get(token);
+  }
+
+  /** Ends the sessions whose time is over. */
+  endOld(): void {
+    for (const [token, { until }] of this.#sessions) if (until <= this.#now()) this.logout(token);
   }
 
   /** Ends a session. */
   logout(token: string): void {
-    void this.#sessions
-      .get(token)
-      ?.connection.stop()
-      .catch(() => {});
+    const open = this.#sessions.get(token);
+    if (open === undefined) return;
     this.#sessions.delete(token);
+    open.end.abort();
+    void open.connection.stop().catch(() => {});
   }
 
   /** Ends all sessions. */
@@ -145,9 +151,15 @@ export class Logins {
       if (isRefusal(error)) throw new Refusal(401, 'user name or password is wrong');
       throw new Refusal(503, 'the broker does not answer');
     });
-    this.logout(token);
+    const known = this.session(token);
+    if (known !== undefined) {
+      // Two requests with the same user name and password came together.
+      void connection.stop().catch(() => {});
+      return known;
+    }
     if (this.#sessions.size >= SESSIONS) this.logout(this.#sessions.keys().next().value!);
-    const open = { user, role, until: this.#now() + SESSION_MS, connection };
+    const end = new AbortController();
+    const open = { user, role, until: this.#now() + SESSION_MS, connection, end, ended: end.signal };
     this.#sessions.set(token, open);
     return open;
   }

@@ -20,16 +20,17 @@ export interface RoutesOptions {
   readonly frames: Pick<ShownFrames, 'newest' | 'picture'>;
   readonly log: () => readonly ApiLogLine[];
   readonly metrics: (view: View) => Promise<Answer>;
-  /** Opens a stream of events. */
-  readonly listen: (view: View, response: ServerResponse) => void;
+  /** Opens a stream of events, which ends when `ended` is aborted. */
+  readonly listen: (view: View, response: ServerResponse, ended: AbortSignal | undefined) => void;
 }
 
 /** Who asks. */
 interface Asker {
   readonly user: string | null;
   readonly role: Role | null;
-  /** The token in the cookie. */
-  readonly cookie: string | undefined;
+  /** The token of the session that a logout ends. */
+  readonly token: string | undefined;
+  readonly ended: AbortSignal | undefined;
 }
 
 const COOKIE = 'tessera-session';
@@ -60,17 +61,17 @@ export class Routes {
 
   async #asker(request: IncomingMessage): Promise<Asker> {
     const { logins } = this.#options;
-    if (logins === undefined) return { user: null, role: 'admin', cookie: undefined };
+    if (logins === undefined) return { user: null, role: 'admin', token: undefined, ended: undefined };
     const [scheme, said = ''] = (request.headers.authorization ?? '').split(' ');
-    const cookie = cookieOf(request);
+    const token = scheme === 'Bearer' ? said : cookieOf(request);
     let session: Session | undefined;
     if (scheme === 'Basic') {
       const text = Buffer.from(said, 'base64').toString();
       const colon = text.indexOf(':');
       const address = request.socket.remoteAddress ?? '';
       session = await logins.basic(text.slice(0, colon), text.slice(colon + 1), address);
-    } else session = logins.session(scheme === 'Bearer' ? said : (cookie ?? ''));
-    return { user: session?.user ?? null, role: session?.role ?? null, cookie };
+    } else session = logins.session(token ?? '');
+    return { user: session?.user ?? null, role: session?.role ?? null, token, ended: session?.ended };
   }
 
   async #read(path: string, asker: Asker, response: ServerResponse): Promise<Answer | undefined> {
@@ -91,7 +92,7 @@ export class Routes {
     if (path === '/api/v1/state') return json(view.state());
     if (path === '/api/v1/settings') return json(view.settings());
     if (path === '/api/v1/log') return json({ v: 1, lines: log() });
-    if (path === '/api/v1/events') return void listen(view, response);
+    if (path === '/api/v1/events') return void listen(view, response, asker.ended);
     const [, camera, id] = /^\/api\/v1\/frames\/([^/]+)(?:\/([0-9-]+)\/picture)?$/.exec(path) ?? [];
     if (camera === undefined || !isName(camera))
       throw new Refusal(404, 'there is no such path', 'docs/window.md has them');
@@ -109,7 +110,7 @@ export class Routes {
     if (path === '/api/v1/login') return this.#login(request);
     if (asker.role === null) throw new Refusal(401, 'log in first', 'POST /api/v1/login, or HTTP Basic');
     if (path === '/api/v1/logout') {
-      this.#options.logins?.logout(asker.cookie ?? '');
+      this.#options.logins?.logout(asker.token ?? '');
       return json({}, 200, { 'set-cookie': cookie('', 0) });
     }
     if (path !== '/api/v1/settings') throw new Refusal(404, 'there is no such path', 'docs/window.md has them');
@@ -130,7 +131,8 @@ export class Routes {
     if (!said.success) throw new Refusal(400, explain(said.error));
     const { user, password } = said.data;
     const token = await logins.login(user, password, request.socket.remoteAddress ?? '');
-    return json({ token, ...logins.session(token) }, 200, { 'set-cookie': cookie(token, SESSION_MS / 1000) });
+    const role = logins.session(token)?.role;
+    return json({ token, user, role }, 200, { 'set-cookie': cookie(token, SESSION_MS / 1000) });
   }
 }
 

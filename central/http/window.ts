@@ -84,6 +84,7 @@ export class Window {
   watch(central: WatchedCentral): void {
     this.#view = new View(central, this.#base);
     this.#timer = setInterval(() => {
+      this.#logins?.endOld();
       if (this.#streams.some) this.#streams.send('state', JSON.stringify(this.#view!.state()));
     }, STATE_MS);
   }
@@ -118,10 +119,10 @@ export class Window {
         type: this.#metrics.contentType,
         body: await this.#metrics.text(view.sources()),
       }),
-      listen: (view, response) => {
+      listen: (view, response, ended) => {
         if (!this.#streams.hasRoom) throw new Refusal(503, 'too many browsers look already');
         const lines = this.#complaints.lines.map((line) => ['log', JSON.stringify(line)] as const);
-        this.#streams.add(response, [['state', JSON.stringify(view.state())], ...lines]);
+        this.#streams.add(response, [['state', JSON.stringify(view.state())], ...lines], ended);
       },
     });
     const headers = {

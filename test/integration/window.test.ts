@@ -5,7 +5,8 @@ import { apiFrame, apiHealth, apiLog, apiSession, apiSettings, apiState } from '
 import { Window } from '../../central/http/window.ts';
 import { silentLog } from '../../shared/ports.ts';
 import { pictureSize } from '../../shared/runtime/image.ts';
-import { GUARDED_BROKERS, PASSWORD } from '../support/guarded-broker.ts';
+import { GUARDED_BROKERS, PASSWORD, type User } from '../support/guarded-broker.ts';
+import { MemoryBroker } from '../support/memory-bus.ts';
 import { RunningUp } from '../support/running-up.ts';
 
 /** The window of a running cluster over HTTP, and who may look. */
@@ -157,6 +158,58 @@ describe.each(GUARDED_BROKERS)('logins with $name', ({ start }) => {
     await fetch(`${window.url}/api/v1/logout`, { method: 'POST', headers: { cookie: cookie.split(';')[0]! } });
     expect(await session({ authorization: `Bearer ${token}` })).toMatchObject({ role: null });
   });
+});
+
+test('what a user listens to ends with a logout, and when the broker no longer knows them', async () => {
+  const users = new Map<string, User>([
+    ['viewer-anna', { role: 'viewer', name: 'anna' }],
+    ['admin-bo', { role: 'admin', name: 'bo' }],
+  ]);
+  const verify = (user: string, password: string) => (password === PASSWORD ? users.get(user) : undefined);
+  const listen = ['mqtt://127.0.0.1:0'];
+  const broker = await startBroker({ listen, anonymous: 'loopback', credentials: { verify }, log: silentLog });
+  onTestFinished(() => broker.stop());
+  const bus = { url: broker.urls[0]!, user: 'admin-bo', password: PASSWORD };
+  const window = await Window.open({ host: '127.0.0.1', ports: [0] }, bus, 'tessera');
+  onTestFinished(() => window.stop());
+  window.watch({
+    id: 'attic',
+    phase: () => 'standby',
+    nodes: { nodes: new Map() },
+    bus: new MemoryBroker().bus(),
+    wire: {
+      counters: { sent: 0, sent_bytes: 0, received: 0, received_bytes: 0, invalid: 0, unhandled: 0, dropped: 0 },
+    },
+    journal: { whenWritten: () => undefined },
+    models: new Map(),
+    refused: new Map(),
+  });
+  const enter = async () => {
+    const answer = await fetch(`${window.url}/api/v1/login`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ user: 'viewer-anna', password: PASSWORD }),
+    });
+    const { token } = (await answer.json()) as { token: string };
+    const headers = { authorization: `Bearer ${token}` };
+    const { body } = await fetch(`${window.url}/api/v1/events`, { headers });
+    const ended = (async () => {
+      for await (const _ of body!);
+    })().catch(() => {});
+    return { headers, ended };
+  };
+  const status = async (headers: Record<string, string>) =>
+    (await fetch(`${window.url}/api/v1/events`, { headers })).status;
+  const { headers, ended } = await enter();
+  const other = await enter();
+  await fetch(`${window.url}/api/v1/logout`, { method: 'POST', headers });
+  await ended;
+  expect(await status(headers)).toBe(401);
+  expect((await fetch(`${window.url}/api/v1/state`, { headers: other.headers })).status).toBe(200);
+  users.delete('viewer-anna');
+  broker.expel('viewer-anna');
+  await other.ended;
+  expect(await status(other.headers)).toBe(401);
 });
 
 test('a broker that lets anybody in: no window beyond this machine', async () => {

@@ -63,6 +63,7 @@ export class Live {
   }
 
   async logout() {
+    this.#events?.close();
     await post('/api/v1/logout', {});
     location.reload();
   }

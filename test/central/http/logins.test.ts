@@ -79,7 +79,36 @@ describe('logins', () => {
     await expect(logins.login('viewer-anna', 'right', 'a')).rejects.toMatchObject({ status: 503 });
   });
 
-  it('3: have a bounded number, and so do attempts of one address', async () => {
+  it('3: tell those who opened something for a session that it has ended, however it ends', async () => {
+    const enter = async (): Promise<[string, AbortSignal]> => {
+      const token = await logins.login('viewer-anna', 'right', String(now));
+      return [token, logins.session(token)!.ended];
+    };
+    const [token, loggedOut] = await enter();
+    logins.logout(token);
+    const [, refused] = await enter();
+    connected.get('viewer-anna')!();
+    const [, old] = await enter();
+    now += SESSION_MS - 1;
+    logins.endOld();
+    expect([loggedOut.aborted, refused.aborted, old.aborted]).toEqual([true, true, false]);
+    now += 1;
+    logins.endOld();
+    expect([old.aborted, connected.size]).toEqual([true, 0]);
+    const [, stopped] = await enter();
+    logins.stop();
+    expect(stopped.aborted).toBe(true);
+  });
+
+  it('of one user in two requests at once are one', async () => {
+    const [one, other] = await Promise.all([
+      logins.basic('viewer-anna', 'right', 'a'),
+      logins.basic('viewer-anna', 'right', 'a'),
+    ]);
+    expect([other, one.ended.aborted]).toEqual([one, false]);
+  });
+
+  it('4: have a bounded number, and so do attempts of one address', async () => {
     for (let k = 0; k < ATTEMPTS.burst; k++)
       await expect(logins.login('viewer-anna', `${k}`, 'a')).rejects.toMatchObject({ status: 401 });
     await expect(logins.login('viewer-anna', 'right', 'a')).rejects.toMatchObject({ status: 429 });
