@@ -129,7 +129,6 @@ async function distributed(
           store: await openBlobStore(join(folder, self), { isKept: false }),
           send: (to, message) => wire.send(to, 'blob-get', message),
           join: () => wire.join(),
-          leave: () => wire.leave(),
           log: silentLog,
         });
         wire.on('blob-part', blobPartMessage, (from, part) => fetch.accept(from, part));

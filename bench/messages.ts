@@ -222,8 +222,8 @@ function fakeBus(): { bus: Bus; deliver: (message: Message) => void; sent: Uint8
     },
     async subscribe(_filter, _qos, handler) {
       deliver = handler;
+      return async () => {};
     },
-    async unsubscribe() {},
     onConnect() {},
     connected: true,
     backlogBytes: 0,

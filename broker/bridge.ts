@@ -71,12 +71,12 @@ export class Bridge {
   /** Publishes what is retained here: a new subscription gets all of it. */
   async #publishRetained(local: Bus): Promise<void> {
     for (const filter of this.#bridged.outward) {
-      await local.unsubscribe(filter).catch(() => {});
       // What comes later comes by `onPublish`, which tells whether it is retained.
       await local
         .subscribe(filter, 0, ({ topic, payload, retained }) => {
           if (retained) this.#out(topic, Uint8Array.from(payload), 1, true);
         })
+        .then((unsubscribe) => unsubscribe())
         .catch(() => {});
     }
   }

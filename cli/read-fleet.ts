@@ -56,12 +56,12 @@ export async function readFleet(
   let central = false;
   let last = performance.now();
 
-  const follow = (group: TopicGroup, filter: string, take: (message: Message) => void): Promise<void> => {
+  const follow = async (group: TopicGroup, filter: string, take: (message: Message) => void): Promise<void> => {
     const handler = (message: Message): void => {
       last = performance.now();
       take(message);
     };
-    return bus
+    await bus
       .subscribe(filter, filter === topics.heartbeatAll ? 0 : 1, handler)
       .catch((error: unknown) => void hidden.set(group, error));
   };

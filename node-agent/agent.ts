@@ -143,7 +143,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     store,
     send: (to, message) => wire.send(to, 'blob-get', message),
     join: () => wire.join(),
-    leave: () => wire.leave(),
     freeBytes: async () => {
       const { bavail, bsize } = await statfs(store.folder);
       return bavail * bsize;

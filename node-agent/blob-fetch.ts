@@ -1,6 +1,6 @@
 import { TesseraError } from '../shared/errors.ts';
 import type { BlobHandlers } from '../shared/node/plans.ts';
-import type { BlobStore, Log } from '../shared/ports.ts';
+import type { BlobStore, Log, Unsubscribe } from '../shared/ports.ts';
 import type { BlobGetMessage, BlobPartMessage } from '../shared/protocol/messages/blob.ts';
 import { BlobDownload } from './blob-download.ts';
 import type { WantedBlob } from './blob-state.ts';
@@ -11,9 +11,8 @@ export interface BlobFetchOptions {
   readonly self: string;
   readonly store: BlobStore;
   readonly send: (to: string, message: BlobGetMessage) => Promise<unknown>;
-  /** Reads, and no longer reads, what central sends to several nodes at once. */
-  readonly join: () => Promise<void>;
-  readonly leave: () => Promise<void>;
+  /** Reads what central sends to several nodes at once; resolves to what ends that. */
+  readonly join: () => Promise<Unsubscribe>;
   /** How long to wait in silence before asking again, milliseconds; one entry per attempt. */
   readonly patienceMs?: readonly number[];
   /** Free bytes of the store's disk. */
@@ -58,8 +57,8 @@ export class BlobFetch {
     const missing = await this.#missing(blobs);
     for (const blob of blobs) if (!missing.includes(blob)) on.stored?.(blob.sha);
     if (missing.length === 0) return;
-    const { self, store, send, join, leave, patienceMs = PATIENCE_MS, log } = this.#options;
-    await join();
+    const { self, store, send, join, patienceMs = PATIENCE_MS, log } = this.#options;
+    const leave = await join();
     this.#download = new BlobDownload(missing, {
       self,
       from,

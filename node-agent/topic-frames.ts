@@ -1,13 +1,13 @@
 import { failureOf } from '../shared/errors.ts';
 import { LogThrottle } from '../shared/log-throttle.ts';
-import type { Bus, Log, Message } from '../shared/ports.ts';
+import type { Bus, Log, Message, Unsubscribe } from '../shared/ports.ts';
 import type { FrameEnvelope } from '../shared/protocol/messages/frame.ts';
 import type { Topics } from '../shared/protocol/topics.ts';
 import { FrameParser } from '../shared/runtime/frame-parser.ts';
 
 /** What `TopicFrames` needs. */
 export interface TopicFramesOptions {
-  readonly bus: Pick<Bus, 'subscribe' | 'unsubscribe'>;
+  readonly bus: Pick<Bus, 'subscribe'>;
   readonly topics: Topics;
   readonly log: Log;
 }
@@ -32,8 +32,8 @@ export class TopicFrames {
   #bytes = 0;
   /** Who waits for a frame that is on its way. */
   readonly #waiting = new Map<string, (frame: FrameEnvelope) => void>();
-  /** By camera, ends its subscription. */
-  readonly #watched = new Map<string, NodeJS.Timeout>();
+  /** By camera, its subscription, and the timer that ends it. */
+  readonly #watched = new Map<string, { readonly subscribed: Promise<Unsubscribe>; readonly timer: NodeJS.Timeout }>();
 
   constructor(options: TopicFramesOptions) {
     this.#options = options;
@@ -60,7 +60,7 @@ export class TopicFrames {
   }
 
   stop(): void {
-    for (const timer of this.#watched.values()) clearTimeout(timer);
+    for (const { timer } of this.#watched.values()) clearTimeout(timer);
     this.#watched.clear();
   }
 
@@ -68,20 +68,19 @@ export class TopicFrames {
   #watch(camera: string): boolean {
     const { bus, topics } = this.#options;
     const filter = `${topics.input(camera)}/#`;
-    const timer = this.#watched.get(camera);
-    clearTimeout(timer);
+    const watched = this.#watched.get(camera);
+    clearTimeout(watched?.timer);
+    const subscribed = watched?.subscribed ?? bus.subscribe(filter, 0, (message) => this.#receive(message));
     const end = (): void => {
       this.#watched.delete(camera);
-      void bus.unsubscribe(filter).catch(() => {});
+      void subscribed.then((unsubscribe) => unsubscribe()).catch(() => {});
     };
-    this.#watched.set(camera, setTimeout(end, UNUSED_MS).unref());
-    if (timer !== undefined) return true;
-    bus
-      .subscribe(filter, 0, (message) => this.#receive(message))
-      .catch((error: unknown) => {
-        const text = `frames of camera ${camera} come from central, since the broker does not let this node read them`;
-        this.#throttledLog.warn(`watch ${camera}`, `${text}: ${failureOf(error).message}`);
-      });
+    this.#watched.set(camera, { subscribed, timer: setTimeout(end, UNUSED_MS).unref() });
+    if (watched !== undefined) return true;
+    subscribed.catch((error: unknown) => {
+      const text = `frames of camera ${camera} come from central, since the broker does not let this node read them`;
+      this.#throttledLog.warn(`watch ${camera}`, `${text}: ${failureOf(error).message}`);
+    });
     return false;
   }
 

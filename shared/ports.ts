@@ -39,6 +39,9 @@ export interface BusCounters {
   rejected: number;
 }
 
+/** Ends one subscription; others with the same filter go on. Idempotent. */
+export type Unsubscribe = () => Promise<void>;
+
 /** An MQTT connection that reconnects by itself. */
 export interface Bus {
   /**
@@ -46,9 +49,11 @@ export interface Bus {
    * and resolves.
    */
   publish(topic: string, payload: Uint8Array | string, options?: PublishOptions): Promise<void>;
-  /** Subscribes for as long as the bus lives, across reconnects. `handler` must return quickly and never throws. */
-  subscribe(filter: string, qos: 0 | 1, handler: (message: Message) => void): Promise<void>;
-  unsubscribe(filter: string): Promise<void>;
+  /**
+   * Subscribes until the bus stops, across reconnects; resolves, once the broker has it, to what ends it earlier.
+   * `handler` must return quickly and never throws.
+   */
+  subscribe(filter: string, qos: 0 | 1, handler: (message: Message) => void): Promise<Unsubscribe>;
   /** Called after every (re)connection, including the first one, once subscriptions are restored. */
   onConnect(listener: () => void): void;
   readonly connected: boolean;

@@ -128,14 +128,14 @@ async function retainedResults(
     found.set(key, id);
     if (found.size === wanted.size) allFound();
   };
-  await Promise.all([...wanted.keys()].map((topic) => bus.subscribe(topic, 1, onResult)));
+  const subscribed = await Promise.all([...wanted.keys()].map((topic) => bus.subscribe(topic, 1, onResult)));
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, RETAINED_MS);
   });
   await Promise.race([all, late]);
   clearTimeout(timer);
-  for (const topic of wanted.keys()) await bus.unsubscribe(topic);
+  for (const unsubscribe of subscribed) await unsubscribe();
   return found;
 }
 

@@ -154,15 +154,14 @@ async function followStats(bus: Bus, base: string): Promise<() => BrokerStats | 
 async function trySubscriptions(bus: Bus, filters: readonly string[]) {
   const tried: { filter: string; refused: string | undefined }[] = [];
   for (const filter of filters) {
-    const refused = await bus
-      .subscribe(filter, 0, () => {})
-      .then(
-        () => undefined,
-        (error: Error) => error.message,
-      );
-    tried.push({ filter, refused });
-    // Otherwise the doctor would receive all traffic while it measures.
-    if (refused === undefined) await bus.unsubscribe(filter);
+    try {
+      const unsubscribe = await bus.subscribe(filter, 0, () => {});
+      tried.push({ filter, refused: undefined });
+      // Otherwise the doctor would receive all traffic while it measures.
+      await unsubscribe();
+    } catch (error) {
+      tried.push({ filter, refused: failureOf(error).message });
+    }
   }
   return tried;
 }
@@ -212,17 +211,21 @@ async function roundTrips(bus: Bus, topic: string): Promise<number[]> {
 /** On a connection of its own: a broker that keeps nothing may close it. */
 async function isRetained(connection: BrokerConnection, mqtt: 4 | 5, topic: string): Promise<boolean> {
   const bus = await connect(connection, mqtt);
-  const isKept = (): Promise<boolean> =>
-    new Promise((resolve, reject) => {
-      bus.subscribe(topic, 1, ({ retained }) => resolve(retained)).catch(reject);
-      setTimeout(() => resolve(false), ANSWER_MS / RETAINED_TRIES);
+  const isKept = async (): Promise<boolean> => {
+    let onMessage: (isRetained: boolean) => void = () => {};
+    const came = new Promise<boolean>((resolve) => {
+      onMessage = resolve;
     });
+    const unsubscribe = await bus.subscribe(topic, 1, ({ retained }) => onMessage(retained));
+    const kept = await Promise.race([came, sleep(ANSWER_MS / RETAINED_TRIES, false)]);
+    await unsubscribe();
+    return kept;
+  };
   const kept = async (): Promise<boolean> => {
     await bus.publish(topic, 'kept', { qos: 1, retain: true });
     // A broker may acknowledge before it has stored the message: then a later subscription finds it.
     for (let i = 0; i < RETAINED_TRIES && bus.connected; i++) {
       if (await isKept()) return true;
-      await bus.unsubscribe(topic);
     }
     return false;
   };

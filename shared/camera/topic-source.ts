@@ -9,7 +9,7 @@ export async function topicSource(bus: Bus, topic: string): Promise<Source> {
   let newest: Uint8Array | undefined;
   let wake: () => void = () => {};
   let count = 0;
-  await bus.subscribe(topic, 0, ({ payload, retained }) => {
+  const unsubscribe = await bus.subscribe(topic, 0, ({ payload, retained }) => {
     if (retained) return;
     newest = new Uint8Array(payload);
     wake();
@@ -26,7 +26,7 @@ export async function topicSource(bus: Bus, topic: string): Promise<Source> {
       return bytes === undefined ? undefined : { id: `topic-${count++}`, bytes };
     },
     async stop() {
-      await bus.unsubscribe(topic);
+      await unsubscribe();
       wake();
     },
   };

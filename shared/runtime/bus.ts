@@ -1,5 +1,5 @@
 import { TesseraError } from '../errors.ts';
-import type { Bus, BusCounters, Log, PublishOptions } from '../ports.ts';
+import type { Bus, BusCounters, Log, PublishOptions, Unsubscribe } from '../ports.ts';
 import { isFilter, matchesFilter } from '../protocol/filter.ts';
 import { Backoff } from './backoff.ts';
 import type { BrokerConnection, Deliver, Handler, OpenConnection } from './broker-connection.ts';
@@ -18,6 +18,7 @@ import { UnacknowledgedMessages } from './unacknowledged-messages.ts';
  * 4. QoS 0 messages are never kept for a later connection.
  * 5. A handler or listener that throws is logged and costs no other handler a message.
  * 6. After the first connection none is opened while `mayConnect` returns false.
+ * 7. The broker hears UNSUBSCRIBE for a filter when the last of its subscriptions ends.
  */
 
 const CONNECTIONS = 3;
@@ -25,9 +26,15 @@ const CONNECTIONS = 3;
 const PACKET_OVERHEAD_BYTES = 16;
 
 interface Subscription {
+  readonly handler: Handler;
+  /** Until the broker has it. */
+  waiter: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
+}
+
+/** The subscriptions with one filter. */
+interface Filtered {
   qos: 0 | 1;
-  readonly handlers: Handler[];
-  waiters: { resolve: () => void; reject: (error: Error) => void }[];
+  readonly all: Set<Subscription>;
 }
 
 /** The `Bus` of shared/ports.ts over sessions. */
@@ -38,7 +45,7 @@ export class ReconnectingBus implements Bus {
   readonly #mayConnect: () => boolean;
   readonly #backoff: Backoff;
   readonly #maximumPacketBytes: number | undefined;
-  readonly #subscriptions = new Map<string, Subscription>();
+  readonly #filters = new Map<string, Filtered>();
   readonly #unacknowledged: UnacknowledgedMessages;
   readonly #listeners: (() => void)[] = [];
   #connection: BrokerConnection | undefined;
@@ -85,24 +92,25 @@ export class ReconnectingBus implements Bus {
     return done;
   }
 
-  subscribe(filter: string, qos: 0 | 1, handler: Handler): Promise<void> {
+  subscribe(filter: string, qos: 0 | 1, handler: Handler): Promise<Unsubscribe> {
     if (!isFilter(filter)) return Promise.reject(new TesseraError('TESSERA_BROKER', `not a topic filter: ${filter}`));
     if (this.#stopping !== undefined) return Promise.reject(stopped());
-    const entry = this.#subscriptions.get(filter) ?? { qos, handlers: [], waiters: [] };
-    this.#subscriptions.set(filter, entry);
-    entry.handlers.push(handler);
-    if (qos > entry.qos) entry.qos = qos;
-    const standing = new Promise<void>((resolve, reject) => entry.waiters.push({ resolve, reject }));
-    if (this.#connection !== undefined) void this.#ask(this.#connection, filter, entry);
-    return standing;
+    const filtered = this.#filters.get(filter) ?? { qos, all: new Set() };
+    this.#filters.set(filter, filtered);
+    if (qos > filtered.qos) filtered.qos = qos;
+    return new Promise((resolve, reject) => {
+      const end: Unsubscribe = async () => {
+        if (this.#forget(filter, filtered, subscription)) await this.#connection?.unsubscribe(filter);
+      };
+      const subscription: Subscription = { handler, waiter: { resolve: () => resolve(end), reject } };
+      filtered.all.add(subscription);
+      if (this.#connection !== undefined) void this.#ask(this.#connection, filter, filtered);
+    });
   }
 
-  async unsubscribe(filter: string): Promise<void> {
-    const entry = this.#subscriptions.get(filter);
-    if (entry === undefined) return;
-    this.#subscriptions.delete(filter);
-    for (const waiter of entry.waiters) waiter.resolve();
-    await this.#connection?.unsubscribe(filter);
+  /** Forgets a subscription; true where it was the last one with its filter. */
+  #forget(filter: string, { all }: Filtered, subscription: Subscription): boolean {
+    return all.delete(subscription) && all.size === 0 && this.#filters.delete(filter);
   }
 
   onConnect(listener: () => void): void {
@@ -127,8 +135,8 @@ export class ReconnectingBus implements Bus {
     this.#connected = false;
     this.#connection = undefined;
     this.#unacknowledged.reject(stopped());
-    for (const { waiters } of this.#subscriptions.values()) for (const waiter of waiters) waiter.reject(stopped());
-    this.#subscriptions.clear();
+    for (const { all } of this.#filters.values()) for (const { waiter } of all) waiter?.reject(stopped());
+    this.#filters.clear();
   }
 
   async #publish(topic: string, payload: Uint8Array | string, options: PublishOptions): Promise<void> {
@@ -154,17 +162,20 @@ export class ReconnectingBus implements Bus {
     await this.#connection.publish(topic, payload, 0, retain);
   }
 
-  async #ask(connection: BrokerConnection, filter: string, entry: Subscription): Promise<void> {
-    const waiters = entry.waiters;
+  async #ask(connection: BrokerConnection, filter: string, filtered: Filtered): Promise<void> {
+    const asked = [...filtered.all].filter(({ waiter }) => waiter !== undefined);
     try {
-      if ((await connection.subscribe(filter, entry.qos)) === 'lost') return;
-      entry.waiters = entry.waiters.filter((waiter) => !waiters.includes(waiter));
-      for (const waiter of waiters) waiter.resolve();
+      if ((await connection.subscribe(filter, filtered.qos)) === 'lost') return;
+      for (const subscription of asked) {
+        subscription.waiter?.resolve();
+        subscription.waiter = undefined;
+      }
     } catch (error) {
       this.#log.error(`the broker refused a subscription: ${String(error)}`, { filter });
-      if (waiters.length === 0) return;
-      this.#subscriptions.delete(filter);
-      for (const waiter of waiters) waiter.reject(error instanceof Error ? error : new Error(String(error)));
+      for (const subscription of asked) {
+        this.#forget(filter, filtered, subscription);
+        subscription.waiter?.reject(error instanceof Error ? error : new Error(String(error)));
+      }
     }
   }
 
@@ -176,7 +187,7 @@ export class ReconnectingBus implements Bus {
       lost = true;
       this.#onLost(reason);
     });
-    await Promise.all([...this.#subscriptions].map(([filter, entry]) => this.#ask(connection, filter, entry)));
+    await Promise.all([...this.#filters].map(([filter, filtered]) => this.#ask(connection, filter, filtered)));
     if (lost || this.#stopping !== undefined) return;
     this.#connected = true;
     this.counters.connections += 1;
@@ -219,9 +230,9 @@ export class ReconnectingBus implements Bus {
 
   readonly #dispatch: Deliver = (message, filters) => {
     const later: Promise<void>[] = [];
-    for (const [filter, { handlers }] of this.#subscriptions) {
+    for (const [filter, { all }] of this.#filters) {
       if (filters !== undefined ? !filters.includes(filter) : !matchesFilter(filter, message.topic)) continue;
-      for (const handler of handlers)
+      for (const { handler } of all)
         this.#guarded(message.topic, () => {
           const taken = handler(message);
           if (taken instanceof Promise) later.push(taken);

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { ERROR_CODES, type ErrorCode, failureOf, TesseraError } from '../errors.ts';
-import type { Bus, Log, Message } from '../ports.ts';
+import type { Bus, Log, Message, Unsubscribe } from '../ports.ts';
 import { request, response } from '../protocol/messages/requests.ts';
 import type { Topics } from '../protocol/topics.ts';
 import { parse, type z } from '../schema.ts';
@@ -75,6 +75,7 @@ export async function askRequest<T>(
       hint: 'name fewer or shorter things in it',
     });
   let timer: NodeJS.Timeout | undefined;
+  let subscribed: Promise<Unsubscribe> | undefined;
   try {
     const reply = await new Promise<z.infer<typeof response>>((resolve, reject) => {
       timer = setTimeout(() => reject(unanswered(command)), timeoutMs);
@@ -82,8 +83,8 @@ export async function askRequest<T>(
         const read = response.safeParse(jsonOf(message));
         if (read.success && read.data.transaction === transaction) resolve(read.data);
       };
-      bus
-        .subscribe(topics.response(command), 1, take)
+      subscribed = bus.subscribe(topics.response(command), 1, take);
+      subscribed
         .then(() => bus.publish(topics.request(command), asked, { qos: 1 }))
         .catch((error: unknown) => reject(refused(command, error)));
     });
@@ -92,7 +93,8 @@ export async function askRequest<T>(
     throw new TesseraError(code, reply.error ?? 'it failed', reply.hint === undefined ? {} : { hint: reply.hint });
   } finally {
     clearTimeout(timer);
-    await bus.unsubscribe(topics.response(command)).catch(() => {});
+    // Not awaited: where the broker has gone, it stands and ends later.
+    void subscribed?.then((unsubscribe) => unsubscribe()).catch(() => {});
   }
 }
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { TesseraError } from '../errors.ts';
 import { LogThrottle } from '../log-throttle.ts';
-import type { Bus, Log, Message } from '../ports.ts';
+import type { Bus, Log, Message, Unsubscribe } from '../ports.ts';
 import { peekCbor } from '../protocol/cbor-peek.ts';
 import { partMessage } from '../protocol/messages/part.ts';
 import { PART_LIMIT_BYTES, Reassembler, type ReassemblyLimits, splitBody } from '../protocol/parts.ts';
@@ -11,8 +11,8 @@ import { TokenBuckets } from '../token-buckets.ts';
 import { decode, encode } from './cbor.ts';
 
 /**
- * The machine side of the protocol: CBOR messages to and from one wire topic, `<base>-wire/1/<self>/#`, and, between
- * `join` and `leave`, what central sends to several nodes at once.
+ * The machine side of the protocol: CBOR messages to and from one wire topic, `<base>-wire/1/<self>/#`, and, after
+ * `join`, what central sends to several nodes at once.
  *
  * 1. The sender of a message is the last level of its topic; brokers enforce that.
  * 2. A message that does not follow the protocol is counted, logged once per sender and minute, and never thrown.
@@ -128,18 +128,13 @@ export class Wire {
   }
 
   /** Subscribes to the wire topic; resolves when the subscription is active. */
-  start(): Promise<void> {
-    return this.#bus.subscribe(this.#topics.wireInbox(this.#self), 1, (message) => this.#receive(message));
+  async start(): Promise<void> {
+    await this.#bus.subscribe(this.#topics.wireInbox(this.#self), 1, (message) => this.#receive(message));
   }
 
-  /** Reads what central sends to several nodes at once; resolves when the subscription is active. */
-  join(): Promise<void> {
+  /** Reads what central sends to several nodes at once; resolves, when the subscription is active, to what ends it. */
+  join(): Promise<Unsubscribe> {
     return this.#bus.subscribe(this.#topics.wireShared, 1, (message) => this.#receive(message));
-  }
-
-  /** Reads it no longer. */
-  leave(): Promise<void> {
-    return this.#bus.unsubscribe(this.#topics.wireShared);
   }
 
   /**

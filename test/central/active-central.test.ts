@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { atCentral, sketchPlan, tilesAndTail } from '../../bench/sim/plans.ts';
 import { ActiveCentral } from '../../central/active-central.ts';
+import type { Unsubscribe } from '../../shared/ports.ts';
 import { planStatus } from '../../shared/protocol/messages/central.ts';
 import { CentralWorld } from '../support/central-world.ts';
 
@@ -115,8 +116,8 @@ describe('an active central', () => {
   test('that loses the election while it still subscribes publishes nothing and asks no node to prepare', async () => {
     const parts = world.parts();
     let subscribed = (): void => {};
-    const hanging = new Promise<void>((resolve) => {
-      subscribed = resolve;
+    const hanging = new Promise<Unsubscribe>((resolve) => {
+      subscribed = () => resolve(async () => {});
     });
     const starting = new ActiveCentral(world.options, {
       ...parts,

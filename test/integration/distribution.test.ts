@@ -80,7 +80,6 @@ describe.each(GUARDED_BROKERS)('on $name', (kind) => {
       store,
       send: (to, message) => wire.send(to, 'blob-get', message),
       join: () => wire.join(),
-      leave: () => wire.leave(),
       patienceMs: [500, 2000, 10_000],
       log,
     });

@@ -44,8 +44,10 @@ function link(way: Way = (piece) => piece, { patienceMs = [5, 5, 5], at = [] as 
     store,
     patienceMs,
     log,
-    join: async () => void joined.push('join'),
-    leave: async () => void joined.push('leave'),
+    join: async () => {
+      joined.push('join');
+      return async () => void joined.push('leave');
+    },
     send: async (to, message) => {
       messages.push(message);
       const shas = 'ranges' in message ? message.ranges.map(({ sha }) => sha) : [];
@@ -297,8 +299,7 @@ function fetchWithRoom(bytes: number): BlobFetch {
     self: 'n0',
     store,
     send: nothing,
-    join: nothing,
-    leave: nothing,
+    join: async () => nothing,
     freeBytes: async () => bytes,
     patienceMs: [1],
     log,

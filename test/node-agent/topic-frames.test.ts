@@ -56,7 +56,7 @@ test('only the newest frames are kept', async () => {
 
 test('a broker that does not let this node read a camera is reported once', async () => {
   const log = recordingLog();
-  const bus = { subscribe: async () => Promise.reject(new Error('refused')), unsubscribe: async () => {} };
+  const bus = { subscribe: async () => Promise.reject(new Error('refused')) };
   const frames = new TopicFrames({ bus, topics, log });
   expect(await frames.take('front', 'a')).toBeUndefined();
   await new Promise((resolve) => setImmediate(resolve));

@@ -1,4 +1,4 @@
-import type { Bus, Message } from '../../shared/ports.ts';
+import type { Bus, Message, Unsubscribe } from '../../shared/ports.ts';
 
 /** The messages of a subscription, to be awaited one by one. */
 export interface Inbox {
@@ -7,6 +7,7 @@ export interface Inbox {
   next(): Promise<Message>;
   /** The payload of the next message as text. */
   text(): Promise<string>;
+  readonly end: Unsubscribe;
 }
 
 /** Subscribes and collects messages. */
@@ -14,7 +15,7 @@ export async function inbox(bus: Bus, filter: string, qos: 0 | 1 = 1): Promise<I
   const received: Message[] = [];
   const queue: Message[] = [];
   const waiting: ((message: Message) => void)[] = [];
-  await bus.subscribe(filter, qos, (message) => {
+  const end = await bus.subscribe(filter, qos, (message) => {
     const kept = { ...message, payload: Uint8Array.from(message.payload) };
     received.push(kept);
     const taker = waiting.shift();
@@ -25,5 +26,5 @@ export async function inbox(bus: Bus, filter: string, qos: 0 | 1 = 1): Promise<I
     const ready = queue.shift();
     return ready === undefined ? new Promise<Message>((resolve) => waiting.push(resolve)) : Promise.resolve(ready);
   };
-  return { received, next, text: async () => new TextDecoder().decode((await next()).payload) };
+  return { received, next, text: async () => new TextDecoder().decode((await next()).payload), end };
 }

@@ -14,9 +14,6 @@ export class MemoryBroker {
 
   bus(): Bus {
     const mine: { filter: string; handler: (message: Message) => void }[] = [];
-    const forget = (gone: (one: { filter: string }) => boolean) => {
-      for (const one of mine.filter(gone)) this.#subscribers.delete(one);
-    };
     return {
       publish: async (topic, payload, options = {}) => this.publish(topic, payload, options),
       subscribe: async (filter, _qos, handler) => {
@@ -26,13 +23,17 @@ export class MemoryBroker {
         for (const [topic, payload] of this.#retained) {
           if (matchesFilter(filter, topic)) handler({ topic, payload, retained: true });
         }
+        return async () => {
+          this.#subscribers.delete(one);
+        };
       },
-      unsubscribe: async (filter) => forget((one) => one.filter === filter),
       onConnect: (listener) => queueMicrotask(listener),
       connected: true,
       backlogBytes: 0,
       counters: { connections: 1, droppedOffline: 0, rejected: 0 },
-      stop: async () => forget(() => true),
+      stop: async () => {
+        for (const one of mine) this.#subscribers.delete(one);
+      },
     };
   }
 

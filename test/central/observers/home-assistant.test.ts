@@ -30,7 +30,12 @@ function opened(kept: KeptDevices = {}, more: { isEnabled?: boolean } = {}) {
   const models = ['m'];
   const assistant = new HomeAssistant({
     isEnabled: true,
-    bus: { subscribe: async (filter, _, handler) => void subscribed.set(filter, handler) },
+    bus: {
+      subscribe: async (filter, _, handler) => {
+        subscribed.set(filter, handler);
+        return async () => {};
+      },
+    },
     publisher: {
       retainOnce: (topic, payload) => {
         story.push(payload.length === 0 ? `${topic} cleared` : topic);

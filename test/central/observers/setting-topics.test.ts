@@ -21,6 +21,7 @@ function opened() {
     bus: {
       subscribe: async (_filter, _qos, handler) => {
         onMessage = handler;
+        return async () => {};
       },
     },
     publisher: { retain: (topic, text) => void said.push(`${topic} ${text}`) },

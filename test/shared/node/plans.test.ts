@@ -19,7 +19,7 @@ beforeEach(async () => {
   const store = await openBlobStore(folder);
   skeleton = { sha: await store.put(new Uint8Array([1])), size: 1 };
   const nothing = async (): Promise<void> => {};
-  fetch = new BlobFetch({ self: 'n', store, send: nothing, join: nothing, leave: nothing, log: silentLog });
+  fetch = new BlobFetch({ self: 'n', store, send: nothing, join: async () => nothing, log: silentLog });
 });
 afterEach(() => rm(folder, { recursive: true }));
 

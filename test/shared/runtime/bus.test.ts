@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { TesseraError } from '../../../shared/errors.ts';
 import { type Log, type Message, silentLog } from '../../../shared/ports.ts';
@@ -13,6 +14,9 @@ type Sent = { topic: string; qos: number; answer: (outcome: 'sent' | 'lost' | Er
 class ScriptedBrokerConnection implements BrokerConnection {
   readonly sent: Sent[] = [];
   readonly filters: string[] = [];
+  readonly unsubscribed: string[] = [];
+  /** The filters that the broker has. */
+  readonly standing = new Set<string>();
   readonly refuse = new Set<string>();
   backlogBytes = 0;
   maximumPacketBytes: number | undefined;
@@ -40,10 +44,13 @@ class ScriptedBrokerConnection implements BrokerConnection {
   async subscribe(filter: string): Promise<'sent'> {
     this.filters.push(filter);
     if (this.refuse.has(filter)) throw new TesseraError('TESSERA_BROKER', 'refused');
+    this.standing.add(filter);
     return 'sent';
   }
 
-  async unsubscribe(): Promise<'sent'> {
+  async unsubscribe(filter: string): Promise<'sent'> {
+    this.unsubscribed.push(filter);
+    this.standing.delete(filter);
     return 'sent';
   }
 
@@ -174,6 +181,59 @@ describe('ReconnectingBus', () => {
     await expect(bus.subscribe('secret/#', 0, () => {})).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
     await expect(bus.subscribe('a/#/b', 0, () => {})).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
     expect((await reconnect()).filters).toEqual([]);
+  });
+
+  it('ends one subscription and no other with its filter; UNSUBSCRIBE comes with the last (invariant 7)', async () => {
+    const { bus, sessions, deliver } = await connected();
+    const got: string[] = [];
+    const [first, second] = await Promise.all(
+      ['first', 'second'].map((name) => bus.subscribe('a/+', 0, () => got.push(name))),
+    );
+    await first!();
+    await first!();
+    deliver('a/b');
+    expect([got, sessions[0]!.unsubscribed]).toEqual([['second'], []]);
+    await second!();
+    deliver('a/b');
+    expect([got, sessions[0]!.unsubscribed]).toEqual([['second'], ['a/+']]);
+  });
+
+  it('a refused subscription costs no other one with its filter', async () => {
+    const { bus, sessions, deliver } = await connected();
+    const got: string[] = [];
+    await bus.subscribe('a', 0, () => got.push('first'));
+    sessions[0]!.refuse.add('a');
+    await expect(bus.subscribe('a', 1, () => got.push('second'))).rejects.toMatchObject({ code: 'TESSERA_BROKER' });
+    deliver('a');
+    expect(got).toEqual(['first']);
+  });
+
+  it('each handler hears its filter from its subscription to its end, whatever the others do', async () => {
+    const step = fc.record({
+      act: fc.constantFrom('subscribe', 'end', 'reconnect'),
+      filter: fc.constantFrom('a', 'a/#', '+'),
+      which: fc.nat({ max: 9 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 30 }), async (steps) => {
+        const { bus, sessions, reconnect, deliver } = await connected();
+        const open: { name: string; filter: string; end: () => Promise<void> }[] = [];
+        let got: string[] = [];
+        for (const [i, { act, filter, which }] of steps.entries()) {
+          if (act === 'reconnect') await reconnect();
+          else if (act === 'subscribe') {
+            const name = `${filter} ${i}`;
+            open.push({ name, filter, end: await bus.subscribe(filter, 0, () => got.push(name)) });
+          } else await open.splice(which, 1)[0]?.end();
+          got = [];
+          deliver('a');
+          expect(got.sort()).toEqual(open.map(({ name }) => name).sort());
+          expect([...sessions.at(-1)!.standing].sort()).toEqual([...new Set(open.map((one) => one.filter))].sort());
+        }
+        await bus.stop();
+      }),
+      { numRuns: 50 },
+    );
   });
 
   it('stops once, waits for messages being sent, and rejects the rest', async () => {
