@@ -34,15 +34,18 @@ export type ToServe = { readonly name: string; readonly error?: string };
 
 /**
  * The models that central serves if none are configured: those of the models folder, and bundled ones if there are
- * none, or if a camera names them. Unreadable ones are included, with the reason.
+ * none, or if a camera names them. Unreadable ones are included, with the reason, and so are those that only a camera
+ * names: reading them says what is missing.
  */
 export async function modelsToServe(config: Config): Promise<ToServe[]> {
   const listed = await listModels(modelFolders(config));
   const asked = new Set(Object.values(config.cameras).flatMap(({ models }) => models));
   const isEmpty = listed.every(({ bundled, error }) => bundled || error !== undefined);
-  return listed
+  const found = listed
     .filter(({ name, bundled, error }) => error !== undefined || !bundled || isEmpty || asked.has(name))
     .map(({ name, error }) => (error === undefined ? { name } : { name, error }));
+  const missing = [...asked].filter((name) => listed.every((one) => one.name !== name));
+  return [...found, ...missing.map((name) => ({ name }))];
 }
 
 /** Finds and reads a model by folder, name or file. Throws TesseraError that says what is missing and how to get it. */

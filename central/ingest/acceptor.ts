@@ -108,16 +108,16 @@ export class FrameAcceptor {
     );
   }
 
-  /** Logs why frames of a camera that is configured for a refused model are skipped. */
-  #logRefused(camera: string, models: readonly string[]): void {
-    const { refused, throttledLog } = this.#options;
+  /** Logs why frames of a camera that is configured for models that are not served are skipped. */
+  #logUnserved(camera: string, models: readonly string[]): void {
+    const { models: served, refused, throttledLog } = this.#options;
     for (const model of models) {
-      const failure = refused.get(model);
-      if (failure !== undefined)
-        throttledLog.warn(
-          `${camera} wants ${model}`,
-          `frames of camera ${camera} are not given to model ${model}, which is not served: ${failure.message}`,
-        );
+      if (served.has(model)) continue;
+      const why = refused.get(model)?.message ?? `central serves ${[...served.keys()].join(', ') || 'none'} so far`;
+      throttledLog.warn(
+        `${camera} wants ${model}`,
+        `frames of camera ${camera} are not given to model ${model}, which is not served: ${why}`,
+      );
     }
   }
 
@@ -177,7 +177,7 @@ export class FrameAcceptor {
     const ref = keep(arrival);
     const only = settings.model(camera);
     const models = only !== undefined ? [only] : options.models.length === 0 ? [...served.keys()] : options.models;
-    this.#logRefused(camera, models);
+    this.#logUnserved(camera, models);
     const acceptedAt = Date.now() / 1000;
     const known = models.flatMap((model) => served.get(model) ?? []);
     tracker.offer(

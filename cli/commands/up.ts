@@ -3,7 +3,7 @@ import type { Shot, Source } from '../../shared/camera/source.ts';
 import type { SourceName } from '../../shared/camera/source-name.ts';
 import type { Config } from '../../shared/config/schema.ts';
 import { counted } from '../../shared/counted.ts';
-import { TesseraError } from '../../shared/errors.ts';
+import { type Failure, TesseraError } from '../../shared/errors.ts';
 import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Log } from '../../shared/ports.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
@@ -31,6 +31,7 @@ import { whatWasFound } from '../result-line.ts';
 
 /** The camera's name in topics. */
 const CAMERA = 'demo';
+const BUNDLED = 'scenes';
 /** Nodes to plan for at least where machines may join later. */
 const OPEN_NODES = 4;
 /** Ports of the page that are tried before any free one. */
@@ -44,7 +45,12 @@ export const command = defineCommand({
   options: {
     ...connectionOptions,
     nodes: valueOr('--nodes <n>', 'node agents to start, each a process of its own', integer(0, 64), 4),
-    model: valueOr('--model <model>', 'model folder, name of a model, or .onnx file', string, 'scenes'),
+    model: value(
+      '--model <model>',
+      'model folder, name of a model, or .onnx file; default: the bundled one, and with cameras of the configuration ' +
+        'those that `tessera central` serves',
+      string,
+    ),
     camera: value(
       '--camera <source>',
       'synthetic (the default where the configuration has no camera with a source), rtsp://..., http://..., /dev/video0, ' +
@@ -72,8 +78,10 @@ export const command = defineCommand({
     const { startCluster, untilReady } = await import('../cluster.ts');
     const { costInWords } = await import('../../central/planner/cost-in-words.ts');
     const { boxShape, byteLength } = await import('../../shared/tensor/tensor.ts');
-    const { loadRequestFor } = await import('../models.ts');
+    const { loadRequestFor, modelsToServe } = await import('../models.ts');
+    const { serveEach } = await import('../serve-each.ts');
     const { machineDefaults } = await import('../machine.ts');
+    const { untilStopped } = await import('../signals.ts');
     const { atFreePort, parseListen } = await import('../listen.ts');
     const { HERE, inviteSecondMachine, otherBroker, ownBroker, usesOtherBroker } = await import('../up-broker.ts');
     const { makeStateDirectory } = await import('../../shared/runtime/state-directory.ts');
@@ -85,12 +93,16 @@ export const command = defineCommand({
     checkSettings(settings, usesOther);
     const log = await openLog(settings, 'tessera');
     const stateDir = await makeStateDirectory();
-    const configuredSources = Object.values(settings.cameras).some(({ source }) => source !== undefined);
-    const camera = options.camera ?? (configuredSources ? 'none' : 'synthetic');
+    const own = Object.entries(settings.cameras).flatMap(([name, { source }]) => (source === undefined ? [] : [name]));
+    const isHome = options.camera === undefined && own.length > 0;
+    const camera = options.camera ?? (isHome ? 'none' : 'synthetic');
     const source = camera === 'none' ? undefined : sourceOf(camera, '--camera');
     if (source !== undefined) await checkSource(source);
-    const model = await loadRequestFor(options.model, settings, { signal });
-    for (const note of model.notes) if (camera !== 'synthetic') out.note(`note: ${note}`);
+    const listed =
+      isHome && options.model === undefined ? await modelsToServe(settings) : [{ name: options.model ?? BUNDLED }];
+    // The only model is read first: a wrong name ends the command before anything starts.
+    const only = listed.length === 1 ? await loadRequestFor(listed[0]!.name, settings, { signal }) : undefined;
+    if (camera !== 'synthetic') for (const note of only?.notes ?? []) out.note(`note: ${note}`);
     const isOpenTo = ({ remoteAccess }: { readonly remoteAccess?: unknown }): boolean =>
       usesOther || remoteAccess !== undefined;
     const start = async () => {
@@ -114,7 +126,7 @@ export const command = defineCommand({
         signingKey: settings.models.signing_key,
         cameras: {
           ...centralCameras(settings),
-          [CAMERA]: { models: [], hold: 1, offline_after_s: 30, keep: 'every' },
+          ...(source === undefined ? {} : { [CAMERA]: { models: [], hold: 1, offline_after_s: 30, keep: 'every' } }),
         },
         acceptUnlistedCameras: settings.accept_unlisted_cameras,
         ...homeAssistantOption(settings),
@@ -144,30 +156,41 @@ export const command = defineCommand({
           folder: join(stateDir, 'broker', 'invited'),
           isTerminal: process.stderr.isTTY === true,
         });
-      const served = await cluster.central.load(model.request);
-      const compiled = await cluster.central.servePlan(served.name, {
-        nodeCount: isOpen ? Math.max(options.nodes, OPEN_NODES) : options.nodes,
-        sharedCores: isOpen ? undefined : machineDefaults().threads,
-        agreement: options.agreement ?? settings.models.agreement,
-      });
-      await untilReady(cluster, compiled.plan, options.nodes);
-      const share = Math.round(compiled.cost.macsOnNodes * 100);
-      out.note(
-        `model ${served.name}: ${compiled.plan.reason}; ${share} % of the computing on ${counted(options.nodes, 'node')}; ${costInWords(compiled.cost)}`,
-      );
+      let rawBytes = 0;
+      const serve = async (name: string): Promise<void> => {
+        const { request, notes } = only ?? (await loadRequestFor(name, settings, { signal }));
+        if (only === undefined) for (const note of notes) out.note(`note: ${note}`);
+        const served = await cluster.central.load(request);
+        const compiled = await cluster.central.servePlan(served.name, {
+          nodeCount: isOpen ? Math.max(options.nodes, OPEN_NODES) : options.nodes,
+          sharedCores: isOpen ? undefined : machineDefaults().threads,
+          agreement: options.agreement ?? settings.models.agreement,
+        });
+        await untilReady(cluster, compiled.plan, options.nodes);
+        const share = Math.round(compiled.cost.macsOnNodes * 100);
+        out.note(
+          `model ${served.name}: ${compiled.plan.reason}; ${share} % of the computing on ${counted(options.nodes, 'node')}; ${costInWords(compiled.cost)}`,
+        );
+        const { specs } = served.resolved;
+        const regions = compiled.stages.flatMap(({ parts }) => parts.flatMap(({ out }) => out));
+        rawBytes = regions.reduce(
+          (sum, { tensor, box }) => sum + byteLength({ dtype: specs.get(tensor)!.dtype, shape: boxShape(box) }),
+          0,
+        );
+      };
+      const stopped = untilStopped(end);
+      const refuse = (name: string, failure: Failure) => cluster.central.refuse(name, failure);
+      await Promise.race([serveEach(listed, serve, { refuse, log, stopped }), stopped]);
       if (source === undefined) {
-        const { untilStopped } = await import('../signals.ts');
-        out.note(`waiting for frames on ${settings.mqtt.base_topic}/input/<camera>; Ctrl-C stops`);
-        await untilStopped(end);
+        out.note(
+          isHome
+            ? `reading ${own.join(', ')}; Ctrl-C stops`
+            : `waiting for frames on ${settings.mqtt.base_topic}/input/<camera>; Ctrl-C stops`,
+        );
+        await stopped;
         relieved.signal.throwIfAborted();
         return 0;
       }
-      const { specs } = served.resolved;
-      const regions = compiled.stages.flatMap(({ parts }) => parts.flatMap(({ out }) => out));
-      const rawBytes = regions.reduce(
-        (sum, { tensor, box }) => sum + byteLength({ dtype: specs.get(tensor)!.dtype, shape: boxShape(box) }),
-        0,
-      );
       const demo = {
         ...options,
         source,

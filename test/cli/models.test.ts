@@ -24,6 +24,11 @@ it('serves the models of the models folder, and the bundled one only where the f
   expect(await served({ door: { models: ['scenes'] } })).toEqual([{ name: 'mine' }, { name: 'scenes' }]);
 });
 
+it('a model that only a camera names is to be served too, so that its absence is an error', async () => {
+  await writeFile(join(dir, 'mine.onnx'), writeModel(tinyNetwork()));
+  expect(await served({ door: { models: ['fastestdet'] } })).toEqual([{ name: 'mine' }, { name: 'fastestdet' }]);
+});
+
 it('a folder without a model does not prevent serving the others', async () => {
   await writeFile(join(dir, 'mine.onnx'), writeModel(tinyNetwork()));
   await mkdir(join(dir, 'empty'));

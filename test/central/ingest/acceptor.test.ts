@@ -9,6 +9,7 @@ import { FrameTotals } from '../../../central/observers/frame-totals.ts';
 import { Observers } from '../../../central/observers/observers.ts';
 import { LogThrottle } from '../../../shared/log-throttle.ts';
 import { silentLog } from '../../../shared/ports.ts';
+import { recordingLog } from '../../support/recording-log.ts';
 
 /** Lost if these fail: frames that the broker believes delivered, and that are never answered. */
 
@@ -23,17 +24,22 @@ const JPEG = Uint8Array.of(0xff, 0xd8, 0xff, 0xe0);
 const frame = (id: string) => ({ topic: `tessera/input/front/${id}`, payload: JPEG, retained: false });
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
-function opened(onOffer = (_frame: string) => {}) {
+function opened(onOffer = (_frame: string) => {}, wanted: readonly string[] = []) {
   const journal = new Journal(join(folder, String(files++)), silentLog);
   const totals = new FrameTotals(() => 0);
   /** What happened, in order. */
   const story: string[] = [];
+  const log = recordingLog();
   let active = true;
   let refs = 0;
   let written: Promise<void> | undefined;
   const acceptor = new FrameAcceptor({
     base: 'tessera',
-    cameras: { options: () => ({ models: [], hold: 1, offline_after_s: 30 }), seen: () => {}, mayComeFrom: () => true },
+    cameras: {
+      options: () => ({ models: wanted, hold: 1, offline_after_s: 30 }),
+      seen: () => {},
+      mayComeFrom: () => true,
+    },
     settings: { isOn: () => true, model: () => undefined },
     models: new Map([
       ['m', { name: 'm', manifest: { skeleton: { sha: '0'.repeat(64) } }, card: { task: 'classify' } }],
@@ -47,7 +53,7 @@ function opened(onOffer = (_frame: string) => {}) {
       whenWritten: () => written,
     }),
     observers: new Observers([totals], silentLog),
-    throttledLog: new LogThrottle(silentLog, () => 0),
+    throttledLog: new LogThrottle(log, () => 0),
     holds: () => active,
     keep: () => String(refs++),
     tell: ({ frame, redelivered }) => {
@@ -76,7 +82,7 @@ function opened(onOffer = (_frame: string) => {}) {
     });
     return free;
   };
-  return { acceptor, journal, totals, story, receive, is, diskIsFull };
+  return { acceptor, journal, totals, story, log, receive, is, diskIsFull };
 }
 
 describe('a frame', () => {
@@ -164,5 +170,16 @@ describe('a frame', () => {
     expect(story).toHaveLength(300 - 256);
     expect(story[0]).toBe('acknowledged f256, 0 in the journal');
     expect(totals.cameras.get('front')?.counts).toMatchObject({ 'buffers-full': 44 });
+  });
+
+  test('of a camera that names a model which is not served is logged, once for many frames', () => {
+    const { log, receive } = opened(undefined, ['m', 'fastestdet']);
+    receive('a');
+    receive('b');
+    expect(log.lines).toEqual([
+      expect.stringContaining(
+        'frames of camera front are not given to model fastestdet, which is not served: central serves m so far',
+      ),
+    ]);
   });
 });
