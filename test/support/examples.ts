@@ -36,6 +36,23 @@ export function examplesOf(path: string): Example[] {
   }));
 }
 
+/** A fenced block of a document. */
+export interface Block {
+  readonly language: string;
+  /** What stands behind the language, as `by-hand` or `file=NAME`; readers do not see it. */
+  readonly words: readonly string[];
+  readonly text: string;
+}
+
+/** All fenced blocks of a Markdown file, in order. */
+export function blocksOf(path: string): Block[] {
+  return [...repositoryFile(path).matchAll(/^```(\S+)(.*)\n([\s\S]*?)^```$/gm)].map(([, language, words, text]) => ({
+    language: language!,
+    words: words!.trim().split(' '),
+    text: text!,
+  }));
+}
+
 /** JSON with byte strings in CBOR's diagnostic notation (RFC 8949 section 8), `h'0a0b'`, as bytes. */
 export function withBytes(value: unknown): unknown {
   if (typeof value === 'string') {

@@ -77,3 +77,19 @@ export const deviceDiscovery = z.strictObject({
   availability_mode: z.enum(['all', 'any', 'latest']),
   components: z.record(z.string(), z.union([entityConfig, removed])),
 });
+
+/** Entries of `automations.yaml`, with the triggers and actions that the documents use. */
+export const automations = z.array(
+  z.strictObject({
+    alias: z.string(),
+    triggers: z.array(z.strictObject({ trigger: z.literal('state'), entity_id: z.string(), to: z.string() })),
+    actions: z.array(
+      z.strictObject({
+        action: z.enum(['light.turn_on', 'light.turn_off']),
+        target: z.strictObject({ entity_id: z.string() }),
+      }),
+    ),
+  }),
+);
+/** One of them. */
+export type Automation = z.infer<typeof automations>[number];

@@ -1,7 +1,8 @@
 import mqtt, { type MqttClient } from 'mqtt';
 import { matchesFilter } from '../../shared/protocol/filter.ts';
 import type { z } from '../../shared/schema.ts';
-import { deviceDiscovery, entityConfig } from './home-assistant-schema.ts';
+import { type Automation, deviceDiscovery, entityConfig } from './home-assistant-schema.ts';
+import { render } from './jinja.ts';
 
 /** An entity of the stand-in. */
 export interface StandInEntity {
@@ -16,8 +17,8 @@ export interface StandInEntity {
 /**
  * A stand-in for Home Assistant with MQTT 5: it makes entities of discovery documents, refuses what Home Assistant refuses,
  * and knows which of them are available (mode `all`: each availability topic said `online`, and the broker is reached).
- * With a new run it forgets everything, as Home Assistant does, and publishes `online` on its status topic. Templates are
- * not evaluated, and no entity registry is kept.
+ * With a new run it forgets everything, as Home Assistant does, and publishes `online` on its status topic. Of automations
+ * it runs those with triggers on states, and switches lights over MQTT. No entity registry is kept.
  */
 export class HomeAssistantStandIn {
   readonly entities = new Map<string, StandInEntity>();
@@ -30,7 +31,16 @@ export class HomeAssistantStandIn {
   /** What was last received on each topic. */
   readonly #last = new Map<string, Buffer>();
 
-  constructor(url: string) {
+  readonly #automations: readonly Automation[];
+  readonly #lights: Readonly<Record<string, string>>;
+  /** What the entities of triggers said last. */
+  readonly #states = new Map<string, string>();
+  readonly #values = new Map<string, string>();
+
+  /** `lights`: the command topic of each light. */
+  constructor(url: string, automations: readonly Automation[] = [], lights: Readonly<Record<string, string>> = {}) {
+    this.#automations = automations;
+    this.#lights = lights;
     const status = 'homeassistant/status';
     const will = { topic: status, payload: Buffer.from('offline'), qos: 0, retain: false } as const;
     this.#client = mqtt.connect(url, { protocolVersion: 5, clean: true, reconnectPeriod: 200, will });
@@ -73,7 +83,42 @@ export class HomeAssistantStandIn {
       if (entity.available.has(topic)) entity.available.set(topic, payload.toString() === 'online');
       if (stateTopicOf(entity.config) === topic) entity.state = payload;
     }
+    this.#runAutomations();
     for (const wake of this.#listeners.splice(0)) wake();
+  }
+
+  /** The state of an entity as automations see it. */
+  #stateOf(id: string): string {
+    const entity = this.entities.get(id);
+    if (entity === undefined || this.unavailable.includes(id)) return 'unavailable';
+    const { config, state } = entity;
+    if (state === undefined) return 'unknown';
+    const payload = state.toString();
+    const template = 'value_template' in config ? config.value_template : undefined;
+    const value = template === undefined ? payload : this.#rendered(template, payload);
+    return config.platform === 'binary_sensor' ? value.toLowerCase() : value;
+  }
+
+  /** Python starts once for each value, not for each message. */
+  #rendered(template: string, payload: string): string {
+    const key = `${template} of ${payload}`;
+    const value = this.#values.get(key) ?? render([template, payload])[0]!;
+    this.#values.set(key, value);
+    return value;
+  }
+
+  #runAutomations(): void {
+    const watched = new Set(this.#automations.flatMap(({ triggers }) => triggers.map(({ entity_id }) => entity_id)));
+    for (const id of watched) {
+      const before = this.#states.get(id);
+      const now = this.#stateOf(id);
+      this.#states.set(id, now);
+      if (now === before) continue;
+      for (const { triggers, actions } of this.#automations)
+        if (triggers.some(({ entity_id, to }) => entity_id === id && to === now))
+          for (const { action, target } of actions)
+            this.#client.publish(this.#lights[target.entity_id]!, action === 'light.turn_on' ? 'ON' : 'OFF');
+    }
   }
 
   #onDiscovery(topic: string, text: string): void {

@@ -15,6 +15,8 @@ export interface RtspCameraOptions {
   readonly user: string;
   readonly password: string;
   readonly port?: number;
+  /** A JPEG that it shows, and reads again for every frame, so that a test can put another one there; absent: drawn. */
+  readonly picture?: string;
 }
 
 /** An IP camera of a test: ffmpeg draws and encodes, a small RTSP server (RFC 2326, over TCP) sends it to who logs in. */
@@ -94,8 +96,9 @@ export async function startRtspCamera(options: RtspCameraOptions): Promise<RtspC
   };
 }
 
-function encode({ size, encoder }: RtspCameraOptions, port: number, sdpFile: string): ChildProcess {
-  const source = ['-re', '-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=10`];
+function encode({ size, encoder, picture }: RtspCameraOptions, port: number, sdpFile: string): ChildProcess {
+  const drawn = ['-re', '-f', 'lavfi', '-i', `testsrc2=size=${size}:rate=10`];
+  const source = picture === undefined ? drawn : ['-re', '-loop', '1', '-framerate', '10', '-i', picture, '-s', size];
   const quick = ['-c:v', encoder, '-preset', 'ultrafast', '-tune', 'zerolatency', '-g', '5', '-pix_fmt', 'yuv420p'];
   const sent = ['-f', 'rtp', '-sdp_file', sdpFile, `rtp://127.0.0.1:${port}?rtcpport=${port}&pkt_size=1200`];
   return spawn('ffmpeg', ['-nostdin', '-loglevel', 'error', ...source, ...quick, '-flags', '+global_header', ...sent], {

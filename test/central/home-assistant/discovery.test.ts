@@ -9,7 +9,9 @@ import {
   withRemoved,
 } from '../../../central/home-assistant/discovery.ts';
 import { topics } from '../../../shared/protocol/topics.ts';
+import { examplesOf } from '../../support/examples.ts';
 import { deviceDiscovery } from '../../support/home-assistant-schema.ts';
+import { NO_JINJA, render } from '../../support/jinja.ts';
 
 /** Lost if these fail: Home Assistant refuses a device, or an automation loses its entity. */
 
@@ -73,6 +75,49 @@ describe('discovery', () => {
       state_topic: 'tessera/node/pi-1/health',
       availability: [{ topic: 'tessera/status' }, { topic: 'tessera/node/pi-1/status' }],
     });
+  });
+
+  it.skipIf(NO_JINJA !== undefined)(`has templates that say what messages say ${NO_JINJA ?? ''}`, () => {
+    const messages = new Map(examplesOf('docs/protocol.md').map(({ schema, value }) => [schema, value as object]));
+    const front = cameraDiscovery(context, 'front', { person: ['person'] }).components;
+    const central = centralDiscovery(context).components;
+    const cases: [template: unknown, message: unknown, state: string][] = [
+      [front.person_person_present!.value_template, 2, 'ON'],
+      [front.person_person_present!.value_template, 0, 'OFF'],
+      [front.latency!.value_template, messages.get('stats'), '201.3'],
+      [front.rate!.value_template, messages.get('stats'), '4.8'],
+      [camera.components.latency!.value_template, messages.get('stats'), 'None'],
+      [node.components.temperature!.value_template, messages.get('node-health'), '48'],
+      [node.components.temperature!.value_template, { ...messages.get('node-health'), temp_c: null }, 'None'],
+      [node.components.throttled!.value_template, messages.get('node-health'), 'OFF'],
+      [node.components.throttled!.value_template, { ...messages.get('node-health'), throttled: true }, 'ON'],
+      [node.components.cpu!.value_template, messages.get('node-health'), '40'],
+      [node.components.memory!.value_template, messages.get('node-health'), '20'],
+      [node.components.tiles!.value_template, messages.get('node-health'), '32'],
+      [central.refused_models!.value_template, messages.get('central-models'), 'ON'],
+      [central.refused_models!.value_template, { models: { person: { state: 'served' } } }, 'OFF'],
+      [central.left_out_nodes!.value_template, messages.get('left-out'), 'ON'],
+      [central.left_out_nodes!.value_template, { nodes: {} }, 'OFF'],
+    ];
+    const event = [String(front.objects!.value_template), JSON.stringify(messages.get('object-event'))] as const;
+    const [said, ...states] = render(
+      event,
+      ...cases.map(([template, message]) => [String(template), JSON.stringify(message)] as const),
+    );
+    expect(states).toEqual(cases.map(([, , state]) => state));
+    const { event_type, id, ...rest } = JSON.parse(said!);
+    expect(front.objects!.event_types).toContain(event_type);
+    expect({ id, ...rest }).toEqual({
+      id: '1763650000.123-k',
+      model: 'fastestdet',
+      label: 'person',
+      score: 0.81,
+      has_snapshot: true,
+    });
+    const tested = new Set(cases.map(([template]) => template)).add(front.objects!.value_template);
+    for (const { components } of [camera, node, centralDiscovery(context)])
+      for (const [key, { value_template }] of Object.entries(components))
+        if (value_template !== undefined && key !== 'rate') expect(tested, key).toContain(value_template);
   });
 
   it('removes a component by its platform alone', () => {
