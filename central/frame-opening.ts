@@ -75,15 +75,10 @@ export class FrameOpening {
   /** Decodes a frame at central. */
   async #decode(i_id: string, arrival: Arrival, of: Of): Promise<Opened> {
     const { data, tell } = this.#options;
-    if (!isBorn(arrival)) return data.open({ i_id, ...of, frame: own(arrival.envelope) });
+    if (!isBorn(arrival)) return data.open({ i_id, ...of, frame: arrival.envelope });
     const frame = await this.#take(i_id, arrival, of.section?.frame_id);
     tell({ type: 'frame-taken', i_id });
-    return data.open({ i_id, ...of, frame: own(frame) });
-
-    /** Other sections are decoded from the same bytes. */
-    function own(frame: FrameEnvelope): FrameEnvelope {
-      return of.section === undefined ? frame : { ...frame, d: frame.d.slice() };
-    }
+    return data.open({ i_id, ...of, frame });
   }
 
   /** The picture of a frame from where it was born; that of a frame with sections is taken once for all of them. */

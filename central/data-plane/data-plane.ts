@@ -105,10 +105,10 @@ export class DataPlane {
     return this.#call('forgetPlan', id);
   }
 
-  /** Decodes a frame and keeps it. Throws TesseraError TESSERA_INPUT_INVALID or TESSERA_INPUT_TOO_LARGE. */
+  /** Decodes a frame and keeps it; `d` stays with the caller. Throws TesseraError TESSERA_INPUT_INVALID or TESSERA_INPUT_TOO_LARGE. */
   open(request: FrameToDecode): Promise<Opened> {
     if (!('d' in request.frame)) return this.#call('open', request);
-    const d = ownBytes(request.frame.d);
+    const d = new Uint8Array(request.frame.d);
     return this.#call('open', { ...request, frame: { ...request.frame, d } }, buffersOf([d]));
   }
 
