@@ -10,6 +10,7 @@ import type { BlobStore, Bus } from '../shared/ports.ts';
 import { topics } from '../shared/protocol/topics.ts';
 import { BlobServer } from '../shared/runtime/blob-server.ts';
 import type { BusOptions } from '../shared/runtime/bus-options.ts';
+import { answerRequests } from '../shared/runtime/requests.ts';
 import { packageVersion } from '../shared/runtime/version.ts';
 import type { Wire } from '../shared/runtime/wire.ts';
 import type { ActiveCentralOptions } from './central-options.ts';
@@ -154,6 +155,7 @@ export class ActiveCentral {
       watch: (shown) => window?.begin({ ...shown, snapshot, measuredAt: (plan) => this.measuredAt(plan) }) ?? [],
       wire,
       bus,
+      answer: (handlers) => answerRequests(bus, names, handlers, log),
       log,
       throttledLog,
     });

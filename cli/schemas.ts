@@ -43,10 +43,13 @@ import {
   request,
   response,
   stageMeasured,
+  traceAnswer,
+  traceRequest,
   tunedAnswer,
   tuneRequest,
 } from '../shared/protocol/messages/requests.ts';
 import { outputsMessage, resultObject } from '../shared/protocol/messages/result.ts';
+import { frameTrace } from '../shared/protocol/messages/trace.ts';
 import { resultMessage, tensorMessage, workMessage } from '../shared/protocol/messages/work.ts';
 import { z } from '../shared/schema.ts';
 
@@ -102,6 +105,9 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   tuned: { what: 'data of <base>/response/tune', schema: tunedAnswer },
   'node-invite': { what: '<base>/request/node-invite', schema: nodeInvite },
   'node-invited': { what: 'data of <base>/response/node-invite', schema: nodeInvited },
+  trace: { what: '<base>/trace/<camera>', schema: frameTrace },
+  'trace-request': { what: '<base>/request/trace', schema: traceRequest },
+  'trace-answer': { what: 'data of <base>/response/trace', schema: traceAnswer },
   'node-readmit': { what: '<base>/request/node-readmit', schema: nodeReadmit },
   'node-readmitted': { what: 'data of <base>/response/node-readmit', schema: nodeReadmitted },
   'node-revoke': { what: '<base>/request/node-revoke', schema: nodeRevoke },

@@ -19,6 +19,8 @@ export interface Message {
   readonly retained: boolean;
   /** True for a redelivery, since the broker saw no acknowledgement the first time (MQTT's DUP flag). */
   readonly redelivered?: boolean;
+  /** The trace context that came with it (MQTT 5). */
+  readonly traceparent?: string;
 }
 
 /** Options of publishing a message. */
@@ -27,6 +29,8 @@ export interface PublishOptions {
   readonly retain?: boolean;
   /** QoS 1 only: the message is given up after this many lost connections; default 3. */
   readonly connections?: number;
+  /** QoS 1 only: the trace context that goes with it, where the broker has MQTT 5. */
+  readonly traceparent?: string;
 }
 
 /** Counters of a bus since its creation. */

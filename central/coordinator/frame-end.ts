@@ -11,6 +11,8 @@ export interface PartTrace {
   readonly sent_ms: number | null;
   /** Null where no answer came in time. */
   readonly received_ms: number | null;
+  /** When its outputs were in central's tensors; null where they were not used, or stayed at the node. */
+  readonly pasted_ms: number | null;
   readonly compute_ms: number | null;
   /** How long the message waited at the node; null where no answer came in time. */
   readonly queue_ms: number | null;

@@ -245,6 +245,7 @@ function traceOf(frame: Frame): PartTrace[] {
     attempt: request.dispatch.attempt,
     sent_ms: since(request.sent_at),
     received_ms: since(request.received_at),
+    pasted_ms: since(request.pasted_at),
     compute_ms: request.compute_ms,
     queue_ms: request.received_at === null ? null : request.dispatch.queue_ms,
     bytes: request.bytes,

@@ -76,6 +76,7 @@ export function assign(
       state: 'queued',
       sent_at: null,
       received_at: null,
+      pasted_at: null,
       compute_ms: null,
       bytes: 0,
     };

@@ -284,6 +284,7 @@ export function onRegionsMoved(s: State, frame: Frame, event: RegionsMoved): voi
     const { exit } = stage.stage;
     // A part that was made again for another output comes with its exit once more, if it was asked for both before.
     const isFirst = exit !== undefined && !isAtCentral(s, part, exit.tensor);
+    part.used!.pasted_at = s.now;
     finishPart(s, frame, part);
     if (event.exit === true && isFirst) takeExit(s, frame, stage);
     return;

@@ -379,6 +379,8 @@ export interface Request {
   state: 'queued' | 'sent' | 'answered' | 'failed' | 'dropped';
   sent_at: number | null;
   received_at: number | null;
+  /** When its outputs were in central's tensors. */
+  pasted_at: number | null;
   compute_ms: number | null;
   bytes: number;
 }

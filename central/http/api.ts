@@ -3,6 +3,7 @@ import { centralModels, planStatus, stats } from '../../shared/protocol/messages
 import { count, text } from '../../shared/protocol/messages/fields.ts';
 import { heartbeat, leftOut, nodeInfo, planPreparation } from '../../shared/protocol/messages/node.ts';
 import { resultObject } from '../../shared/protocol/messages/result.ts';
+import { frameSpan, requestTrace } from '../../shared/protocol/messages/trace.ts';
 import { z } from '../../shared/schema.ts';
 import { SETTINGS } from '../settings/camera-settings.ts';
 
@@ -65,21 +66,6 @@ export const apiState = z.object({
 /** The state of a deployment. */
 export type ApiState = z.infer<typeof apiState>;
 
-/** One request for one part, in ms since the frame was offered. */
-const requestTrace = z.object({
-  stage: count,
-  t_id: count,
-  node: text,
-  attempt: count,
-  sent_ms: z.number().nullable(),
-  received_ms: z.number().nullable(),
-  compute_ms: z.number().nullable(),
-  queue_ms: z.number().nullable(),
-  bytes: count,
-  hedged: z.boolean(),
-  used: z.boolean(),
-});
-
 /** `GET /api/v1/frames/<camera>`, and the event `frame`: a frame that has ended, part by part. */
 export const apiFrame = z.object({
   v: z.literal(1),
@@ -92,10 +78,8 @@ export const apiFrame = z.object({
   stages: z.array(
     z.object({ id: count, split: z.enum(['whole', 'tiles', 'channels']), rows: z.array(count), cols: z.array(count) }),
   ),
-  /** When it was accepted, decoded, and complete, in ms since it was offered; null: with sections of a picture. */
-  steps: z
-    .object({ accepted_ms: z.number(), opened_ms: z.number().nullable(), finishing_ms: z.number().nullable() })
-    .nullable(),
+  /** Where its time went, as on `<base>/trace/<camera>`. */
+  spans: z.array(frameSpan),
   trace: z.array(requestTrace),
 });
 /** A frame that has ended. */

@@ -3,6 +3,7 @@ import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import { thumbnail } from '../../shared/runtime/image.ts';
 import type { EndedFrame } from '../effects.ts';
 import type { Observer } from '../observers/observer.ts';
+import { spansOf } from '../publish/spans.ts';
 import type { ApiFrame } from './api.ts';
 
 /** Shortest time between two frames of one camera that are shown, ms. */
@@ -98,7 +99,7 @@ function describe(kept: Kept): ApiFrame {
       rows: split.kind === 'tiles' ? [...split.rows] : [],
       cols: split.kind === 'tiles' ? [...split.cols] : [],
     })),
-    steps: ended.end.steps ?? null,
+    spans: spansOf(ended.end),
     trace: [...ended.end.trace],
   };
 }

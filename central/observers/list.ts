@@ -27,6 +27,7 @@ import { PlanStatuses } from './plan-statuses.ts';
 import { ReadinessLog } from './readiness-log.ts';
 import { SettingTopics } from './setting-topics.ts';
 import { StatisticsReader, StatisticsReport } from './statistics.ts';
+import { Traces, type TracesOptions } from './traces.ts';
 
 /** What observers read from and publish with. */
 export interface ObserverDeps {
@@ -50,6 +51,8 @@ export interface ObserverDeps {
   readonly watch: (shown: { readonly frames: FrameTotals; readonly settings: SettingTopics }) => readonly Observer[];
   readonly wire: Pick<Wire, 'counters'>;
   readonly bus: Pick<Bus, 'counters' | 'subscribe'>;
+  /** Answers requests until central stops. */
+  readonly answer: TracesOptions['answer'];
   readonly log: Log;
   readonly throttledLog: LogThrottle;
 }
@@ -100,6 +103,7 @@ export function createObservers(deps: ObserverDeps): readonly Observer[] {
       topics,
     }),
     new HomeAssistant(homeAssistant),
+    new Traces({ publisher, topics, known, answer: deps.answer, throttledLog }),
     new FallbackLog(throttledLog),
     new ReadinessLog({ snapshot, isAwaited, log }),
     ...deps.watch({ frames, settings: settingTopics }),

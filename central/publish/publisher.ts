@@ -1,5 +1,5 @@
 import type { LogThrottle } from '../../shared/log-throttle.ts';
-import type { Bus } from '../../shared/ports.ts';
+import type { Bus, PublishOptions } from '../../shared/ports.ts';
 import type { WireRegion } from '../../shared/protocol/messages/region.ts';
 import type { OutputsMessage, ResultObject } from '../../shared/protocol/messages/result.ts';
 import { splitBody } from '../../shared/protocol/parts.ts';
@@ -91,7 +91,9 @@ export class Publisher {
     if (isRetained && tensors.length > 0) this.#tensors(camera, model, { v: 1, id, frame, outputs: tensors });
     const topic = this.#topics.result(camera, model);
     if (isRetained) this.#topicsOf(camera).add(topic);
-    return this.#send(topic, text, isRetained, RESULT_CONNECTIONS);
+    const { traceparent } = result;
+    const context = traceparent === undefined ? {} : { traceparent };
+    return this.#send(topic, text, isRetained, { connections: RESULT_CONNECTIONS, ...context });
   }
 
   #topicsOf(camera: string): Set<string> {
@@ -107,13 +109,14 @@ export class Publisher {
     }
   }
 
-  async #send(topic: string, payload: string | Uint8Array, retain: boolean, connections?: number): Promise<boolean> {
+  async #send(
+    topic: string,
+    payload: string | Uint8Array,
+    retain: boolean,
+    more: Pick<PublishOptions, 'connections' | 'traceparent'> = {},
+  ): Promise<boolean> {
     try {
-      await this.#bus.publish(topic, payload, {
-        qos: 1,
-        retain,
-        ...(connections === undefined ? {} : { connections }),
-      });
+      await this.#bus.publish(topic, payload, { qos: 1, retain, ...more });
       return true;
     } catch (error) {
       this.#logFailure(topic, error);

@@ -46,7 +46,8 @@ export class ResultPublisher {
   ended(frame: EndedFrame): void {
     const { end, arrival, model, approximate, size, answer } = frame;
     const { task, exits } = model.card;
-    const facts = { modelSha: model.version, task, exits, time: arrival.time, ...size, approximate, answer };
+    const { time, traceparent } = arrival;
+    const facts = { modelSha: model.version, task, exits, time, traceparent, ...size, approximate, answer };
     const result = resultOf(end, facts);
     const text = JSON.stringify(result);
     const acknowledged = this.#options.tracker.publishing(end.i_id, text);

@@ -17,6 +17,8 @@ export interface FrameFacts {
   readonly exits: readonly { readonly tensor: string }[];
   /** Whether the plan's result may differ from the whole network's. */
   readonly approximate: boolean;
+  /** The trace context that came with it. */
+  readonly traceparent?: string | undefined;
   readonly answer:
     | { readonly top: { label: string; score: number } | null; readonly predictions: Prediction[] }
     | undefined;
@@ -51,6 +53,7 @@ export function resultOf(end: End, facts: FrameFacts): ResultObject {
     bytes_down: end.bytes_down,
     ...(end.bytes_between === 0 ? {} : { bytes_between: end.bytes_between }),
     tiles_per_node: { ...end.tiles_per_node },
+    ...(facts.traceparent === undefined ? {} : { traceparent: facts.traceparent }),
     ...(end.sections === undefined ? {} : { sections: end.sections }),
     ...(end.fallback === undefined ? {} : { fallback: { ...end.fallback } }),
     ...(end.failure === undefined ? {} : { error: { ...end.failure } }),

@@ -3,7 +3,13 @@ import type { Message } from '../ports.ts';
 /** One connection to a broker. */
 export interface BrokerConnection {
   /** `lost` when the connection went away first; throws TesseraError TESSERA_BROKER when the broker refuses. */
-  publish(topic: string, payload: Uint8Array | string, qos: 0 | 1, retain: boolean): Promise<'sent' | 'lost'>;
+  publish(
+    topic: string,
+    payload: Uint8Array | string,
+    qos: 0 | 1,
+    retain: boolean,
+    traceparent?: string,
+  ): Promise<'sent' | 'lost'>;
   subscribe(filter: string, qos: 0 | 1): Promise<'sent' | 'lost'>;
   unsubscribe(filter: string): Promise<'sent' | 'lost'>;
   readonly backlogBytes: number;

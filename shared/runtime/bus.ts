@@ -23,7 +23,7 @@ import { UnacknowledgedMessages } from './unacknowledged-messages.ts';
 
 const CONNECTIONS = 3;
 /** A packet holds more than its payload: topic, lengths, properties. */
-const PACKET_OVERHEAD_BYTES = 16;
+const PACKET_OVERHEAD_BYTES = 96;
 
 interface Subscription {
   readonly handler: Handler;
@@ -140,7 +140,7 @@ export class ReconnectingBus implements Bus {
   }
 
   async #publish(topic: string, payload: Uint8Array | string, options: PublishOptions): Promise<void> {
-    const { qos = 0, retain = false, connections = CONNECTIONS } = options;
+    const { qos = 0, retain = false, connections = CONNECTIONS, traceparent } = options;
     // A broker closes the connection for such a topic.
     if (topic === '' || /[+#\0]/.test(topic)) throw new TesseraError('TESSERA_BROKER', `not a topic: "${topic}"`);
     const bytes = Buffer.byteLength(payload);
@@ -153,7 +153,7 @@ export class ReconnectingBus implements Bus {
     if (qos === 1) {
       if (this.#stopping !== undefined) throw stopped();
       const connection = this.#connected ? this.#connection : undefined;
-      return this.#unacknowledged.publish({ topic, payload, retain, bytes, connections }, connection);
+      return this.#unacknowledged.publish({ topic, payload, retain, bytes, connections, traceparent }, connection);
     }
     if (!this.#connected || this.#connection === undefined) {
       this.counters.droppedOffline += 1;

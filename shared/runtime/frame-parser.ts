@@ -7,6 +7,7 @@ import { partMessage } from '../protocol/messages/part.ts';
 import type { SkipReason } from '../protocol/messages/result.ts';
 import { Reassembler } from '../protocol/parts.ts';
 import { isFrameId, parseInputTopic } from '../protocol/topics.ts';
+import { traceparentOf } from '../protocol/traceparent.ts';
 import { z } from '../schema.ts';
 import { decode } from './cbor.ts';
 
@@ -21,6 +22,8 @@ export interface Arrival {
   readonly time: number;
   /** Without bytes where the frame was born at a node. */
   readonly envelope: FrameEnvelope;
+  /** The trace context that came with it. */
+  readonly traceparent?: string;
   /** The node that has the frame, and the picture's size in pixels. */
   readonly born?: { readonly node: string; readonly width: number; readonly height: number };
 }
@@ -63,7 +66,10 @@ export class FrameParser {
     if (topic === undefined)
       return invalid(camera, `${message.topic} is not ${this.#base}/input/<camera>[/<frame>] with valid names`);
     if (message.retained) return { kind: 'skipped', camera, reason: 'retained' };
-    return this.#read(camera, topic.frame, message.payload, nowMs, false);
+    const received = this.#read(camera, topic.frame, message.payload, nowMs, false);
+    if (received.kind !== 'frame') return received;
+    const traceparent = message.traceparent ?? traceparentOf(received.arrival.envelope.traceparent);
+    return traceparent === undefined ? received : { ...received, arrival: { ...received.arrival, traceparent } };
   }
 
   /** `joined`: the payload was put together from parts; a body in parts holds no parts. */

@@ -1,5 +1,6 @@
 import { type IClientOptions, MqttClient, connect as mqttConnect } from 'mqtt';
 import { TesseraError } from '../errors.ts';
+import { traceparentOf } from '../protocol/traceparent.ts';
 import type { BrokerConnection, Deliver } from './broker-connection.ts';
 import type { ConnectionFault } from './broker-failure.ts';
 import type { BusOptions, StreamBusOptions } from './bus-options.ts';
@@ -93,8 +94,15 @@ export function openConnection(
       const ids = [properties?.subscriptionIdentifier ?? []].flat();
       // A persistent session delivers before the filters are subscribed again; then messages are matched by topic.
       const named = ids.map((id) => filters[id]).filter((filter) => filter !== undefined);
+      const traceparent = traceparentOf(properties?.userProperties?.traceparent);
       taken = deliver(
-        { topic, payload, retained: retain, ...(dup && { redelivered: true }) },
+        {
+          topic,
+          payload,
+          retained: retain,
+          ...(dup && { redelivered: true }),
+          ...(traceparent !== undefined && { traceparent }),
+        },
         named.length === 0 ? undefined : named,
       );
     });
@@ -198,10 +206,14 @@ function connectionOf(client: MqttClient, filters: string[], reason: () => strin
     get maximumPacketBytes() {
       return client.serverProperties?.maximumPacketSize;
     },
-    async publish(topic, payload, qos, retain) {
+    async publish(topic, payload, qos, retain, traceparent) {
       const body = typeof payload === 'string' ? payload : asBuffer(payload);
       if (qos === 1) {
-        return exchange(topic, (done) => client.publish(topic, body, { qos, retain }, (error) => done(error)));
+        const hasProperties = traceparent !== undefined && client.options.protocolVersion === 5;
+        const properties = hasProperties ? { properties: { userProperties: { traceparent } } } : {};
+        return exchange(topic, (done) => {
+          client.publish(topic, body, { qos, retain, ...properties }, (error) => done(error));
+        });
       }
       if (gone || client.disconnecting) return 'lost';
       // Without a callback: with one the client would add a `drain` listener for each message.

@@ -13,6 +13,7 @@ export interface AtLeastOnceMessage {
   /** Of the payload. */
   readonly bytes: number;
   readonly connections: number;
+  readonly traceparent: string | undefined;
 }
 
 interface Unacknowledged extends AtLeastOnceMessage {
@@ -91,7 +92,8 @@ export class UnacknowledgedMessages {
   async #send(connection: BrokerConnection, message: Unacknowledged): Promise<void> {
     message.attempts += 1;
     try {
-      const outcome = await connection.publish(message.topic, message.payload, 1, message.retain);
+      const { topic, payload, retain, traceparent } = message;
+      const outcome = await connection.publish(topic, payload, 1, retain, traceparent);
       if (outcome === 'sent') return message.settle();
       if (message.attempts < message.connections) return;
       const text = `the connection was lost ${message.attempts} times while ${message.bytes} bytes for ${message.topic} were in flight`;

@@ -60,6 +60,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page', () => {
     expect(await page.locator('.tile title').first().innerHTML()).toMatch(/^tile 0: node-\d, [\d.]+ ms, /);
     expect(await page.locator('.waterfall rect.compute').count()).toBeGreaterThan(1);
     for (const kind of ['decode', 'tail']) expect(await page.locator(`.waterfall rect.${kind}`).count(), kind).toBe(1);
+    expect(await page.locator('.waterfall rect.paste').count()).toBeGreaterThan(0);
     await page.keyboard.press('p');
     await page.getByRole('button', { name: 'go on' }).click();
     await page.getByRole('button', { name: 'hold this frame' }).waitFor();

@@ -96,6 +96,14 @@ describe.each(SERVERS)('a bus on %s', (name, start) => {
     expect(await seen.next()).toMatchObject({ payload: Uint8Array.of(0, 255), retained: false });
   });
 
+  test('carries a trace context where the broker has MQTT 5', async (server) => {
+    const bus = await busTo(server, 'a');
+    const seen = await inbox(bus, 'tessera/#');
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+    await bus.publish('tessera/input/front', 'x', { qos: 1, traceparent });
+    expect((await seen.next()).traceparent).toBe(name === 'Mosquitto' ? traceparent : undefined);
+  });
+
   test('delivers a message to every matching subscription, until it ends', async (server) => {
     const bus = await busTo(server, 'a');
     const one = await inbox(bus, 'tessera/node/+/status');

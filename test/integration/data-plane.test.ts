@@ -3,7 +3,6 @@ import { DataPlane } from '../../central/data-plane/data-plane.ts';
 import { parseCard } from '../../shared/model/card.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
 
-
 let data: DataPlane;
 beforeAll(async () => {
   data = new DataPlane(
@@ -25,8 +24,7 @@ afterAll(() => data.stop());
 /** Lost if this fails: each frame that ends while central decodes it leaves its tensors in memory for good. */
 test('a frame that is released while it is decoded is not kept', async () => {
   const d = await encodeJpeg(new Uint8Array(96).fill(90), 8, 4, 95);
-  const open = (i_id: string) =>
-    data.open({ i_id, model: 'm', plan: 'p', frame: { v: 1, format: 'jpeg', d } });
+  const open = (i_id: string) => data.open({ i_id, model: 'm', plan: 'p', frame: { v: 1, format: 'jpeg', d } });
   const released = open('1-0');
   await Promise.all([expect(released).rejects.toThrow('frame 1-0 has ended'), data.release('1-0')]);
   expect(await open('1-1')).toEqual({ width: 8, height: 4 });

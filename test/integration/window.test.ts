@@ -4,8 +4,14 @@ import { startBroker } from '../../broker/broker.ts';
 import { apiFrame, apiHealth, apiLog, apiSession, apiSettings, apiState } from '../../central/http/api.ts';
 import { Window } from '../../central/http/window.ts';
 import { silentLog } from '../../shared/ports.ts';
+import { traceAnswer } from '../../shared/protocol/messages/requests.ts';
+import { frameTrace } from '../../shared/protocol/messages/trace.ts';
+import { topics } from '../../shared/protocol/topics.ts';
+import { encode } from '../../shared/runtime/cbor.ts';
 import { pictureSize } from '../../shared/runtime/image.ts';
+import { askRequest } from '../../shared/runtime/requests.ts';
 import { GUARDED_BROKERS, PASSWORD, type User } from '../support/guarded-broker.ts';
+import { inbox } from '../support/inbox.ts';
 import { MemoryBroker } from '../support/memory-bus.ts';
 import { RunningUp } from '../support/running-up.ts';
 
@@ -85,6 +91,25 @@ describe('the window of `tessera up`', () => {
     const fine = { camera: 'side', setting: 'max_fps', value: '0' };
     expect((await set(fine, { origin: 'http://evil.example' })).status).toBe(403);
     expect((await set(fine, { 'content-type': 'text/plain' })).status).toBe(415);
+  });
+
+  test('where the time of a frame went is published for whoever asks, with its trace context', async () => {
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+    const traces = await inbox(up.bus, 'tessera/trace/#');
+    const asked = { camera: 'front', frames: 1 };
+    const answer = await askRequest(up.bus, topics(), 'trace', asked, traceAnswer);
+    expect(answer).toEqual({ topic: 'tessera/trace/front' });
+    const frame = encode({ v: 1, format: 'jpeg', d: up.scene, traceparent });
+    const { id, traceparent: passed } = await up.frame('front', frame);
+    expect(passed).toBe(traceparent);
+    const trace = frameTrace.parse(JSON.parse(await traces.text()));
+    expect(trace).toMatchObject({ id, camera: 'front', status: 'ok', traceparent });
+    expect(new Set(trace.spans.map(({ kind }) => kind))).toEqual(
+      new Set(['wait', 'decode', 'travel', 'compute', 'paste', 'tail']),
+    );
+    expect(trace.spans.some(({ node }) => /^node-\d$/.test(node))).toBe(true);
+    const nobody = askRequest(up.bus, topics(), 'trace', { camera: 'nobody' }, traceAnswer);
+    await expect(nobody).rejects.toMatchObject({ code: 'TESSERA_USAGE' });
   });
 
   test('sends events: a node that is killed is seen, and what central says about it', async () => {

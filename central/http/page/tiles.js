@@ -45,21 +45,3 @@ export function boxOf({ rows, cols }, tile) {
   const [x, y] = [at(cols, col), at(rows, row)];
   return { x, y, width: at(cols, col + 1) - x, height: at(rows, row + 1) - y };
 }
-
-/**
- * The times of a request, in order, ms since the frame was offered: travel there, wait at the node, computing, and
- * travel back. Nodes say how long they waited and computed; what is left is travel, half of it each way.
- * @param {Request} request
- * @returns {readonly { kind: 'travel' | 'wait' | 'compute', from: number, to: number }[]}
- */
-export function phasesOf({ sent_ms, received_ms, queue_ms, compute_ms }) {
-  if (sent_ms === null || received_ms === null) return [];
-  const [wait, compute] = [queue_ms ?? 0, compute_ms ?? 0];
-  const travel = Math.max(0, received_ms - sent_ms - wait - compute) / 2;
-  const ends = [sent_ms, sent_ms + travel, sent_ms + travel + wait, received_ms - travel, received_ms];
-  return /** @type {const} */ (['travel', 'wait', 'compute', 'travel']).map((kind, k) => ({
-    kind,
-    from: ends[k],
-    to: Math.max(ends[k], ends[k + 1]),
-  }));
-}

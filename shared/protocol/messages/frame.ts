@@ -11,6 +11,8 @@ export const frameEnvelope = z.object({
   dtype: dtype.optional(),
   shape: shape.optional(),
   d: bytes,
+  /** The trace context of whoever publishes it (W3C), where the broker has no MQTT 5 to carry it. */
+  traceparent: text.optional(),
   /** True: the model's outputs are published too, on `<base>/result/<camera>/<model>/tensor`. */
   tensors: z.boolean().optional(),
 });

@@ -3,6 +3,9 @@ import { z } from '../../schema.ts';
 import { codecsTimed, measured, probed, tuned } from './control.ts';
 import { count, nodeId, sha, text } from './fields.ts';
 
+/** Frames that one request has traced at most. */
+const MAX_TRACED = 1000;
+
 /** `tessera/request/<command>` */
 export const request = z.object({ transaction: text }).loose();
 /** `tessera/response/<command>` */
@@ -71,6 +74,18 @@ export const deployedAnswer = z.object({
 });
 /** The plan that was put to work. */
 export type Deployed = z.infer<typeof deployedAnswer>;
+
+/** `tessera/request/trace`: central publishes where the time of a camera's next frames went, on the answer's topic. */
+export const traceRequest = z.object({
+  transaction: text,
+  camera: text,
+  frames: z.number().int().min(1).max(MAX_TRACED).default(1),
+});
+/** A request for traces. */
+export type TraceRequest = z.infer<typeof traceRequest>;
+
+/** `data` of the answer to `trace`. */
+export const traceAnswer = z.object({ topic: text });
 
 /** `tessera/request/node-readmit`: central gives work again to a node that it had excluded. */
 export const nodeReadmit = z.object({ transaction: text, node: text });

@@ -71,6 +71,8 @@ export const resultObject = z.object({
   /** Encoded tensor bytes that nodes sent to other nodes for this frame; absent: none. */
   bytes_between: count.optional(),
   tiles_per_node: z.record(z.string(), count),
+  /** The trace context that came with the frame (W3C); absent: none did. */
+  traceparent: text.optional(),
   /** Number of sections of the picture that were frames of their own; absent: it was seen whole. */
   sections: count.optional(),
   /** Present where central computed stages that the plan assigns to nodes. */

@@ -25,7 +25,7 @@ function end(camera: string, id: string, envelope: object, wait = SHOWN_MS): voi
     ],
     size: { width: 200, height: 100 },
     model: { manifest: { picture: { width: 50, height: 50, resize: 'crop', crop: 1 } } },
-    end: { trace: [] },
+    end: { trace: [], latency_ms: 1 },
   } as unknown as EndedFrame;
   frames.frameEnded(frame, emptyResult({ camera, id }));
 }

@@ -47,6 +47,20 @@ describe('frame parser', () => {
     });
   });
 
+  test('a trace context comes with the message, or in the envelope; one of another form is ignored', () => {
+    const context = (trace: string) => `00-${trace.repeat(32)}-00f067aa0ba902b7-01`;
+    const parse = (more: object, traceparent?: string) => {
+      const body = encode({ v: 1, format: 'jpeg', d: jpeg, ...more });
+      const property = traceparent === undefined ? {} : { traceparent };
+      const received = new FrameParser('tessera').receive({ ...message('tessera/input/front', body), ...property }, at);
+      return received.kind === 'frame' ? received.arrival.traceparent : received.kind;
+    };
+    expect(parse({})).toBeUndefined();
+    expect(parse({ traceparent: context('a') })).toBe(context('a'));
+    expect(parse({ traceparent: context('a') }, context('b'))).toBe(context('b'));
+    expect(parse({ traceparent: 'mine' })).toBeUndefined();
+  });
+
   test('parts within parts are refused: unpacking each level would copy everything in it', () => {
     let body = encode({ v: 1, format: 'jpeg', d: jpeg });
     for (let k = 0; k < 30; k++) body = encode(splitBody(body, `${k}`, 1_000_000)[0]);
