@@ -46,13 +46,21 @@ function parseUrl(text: string, scheme: string): SourceName | string {
 
 /** Names in queries whose values are secrets, whatever their form. */
 const SECRET_NAME = /pass|pwd|token|secret|auth|key/i;
+/** Shorter parts of paths and queries are ordinary words and numbers, which say nothing where they stand alone. */
+const LEAST_SECRET = 6;
 
-/** The secrets in a source's URL, as they may appear in what its programs say. */
+/**
+ * What may be secret in a source's URL, as it may appear in what its programs say, longer texts first: the password, and
+ * all that comes after the host, since nobody knows which part of it a camera takes for a password.
+ */
 export function secretsOf(source: SourceName): string[] {
   if (!('url' in source)) return [];
-  const { password, searchParams } = source.url;
-  const queries = [...searchParams].flatMap(([name, value]) => (SECRET_NAME.test(name) ? [value] : []));
-  const all = [password, ...queries].flatMap((one) => [one, decoded(one), encodeURIComponent(decoded(one))]);
+  const { password, pathname, search, searchParams } = source.url;
+  const named = [...searchParams].flatMap(([name, value]) => (SECRET_NAME.test(name) ? [value] : []));
+  const path = pathname.slice(1);
+  const parts = [`${path}${search}`, path, ...path.split(/[/_;]/), ...path.split(/[/_;=]/), ...searchParams.values()];
+  const long = parts.filter((part) => part.length >= LEAST_SECRET);
+  const all = [password, ...named, ...long].flatMap((one) => [one, decoded(one), encodeURIComponent(decoded(one))]);
   return [...new Set(all)].filter((one) => one !== '').sort((a, b) => b.length - a.length);
 }
 

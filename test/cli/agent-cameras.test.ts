@@ -45,7 +45,7 @@ test('a wrong source is refused with what may be written, and without its passwo
     return 'accepted';
   };
   expect(refuse('front')).toContain('expected NAME=SOURCE');
-  expect(refuse('front=rtmp://me:pl4nted@cam/x')).toBe('--camera rtmp://me:***@cam/x: rtmp:// is not read');
+  expect(refuse('front=rtmp://me:pl4nted@cam/x')).toBe('--camera rtmp://me:***@cam/***: rtmp:// is not read');
   expect(refuse('front=rtsp://me:pl4/nted@cam/x')).not.toContain('nted');
 });
 

@@ -70,12 +70,14 @@ test('cameras by HTTP, by topic, drawn ones and those of a node give results; no
     stream: { source: `${address}/stream`, max_fps: 2 },
     snap: { source: `${address}/snap.jpg?pwd=pl4nt3d-too`, max_fps: 2, masks: [[0, 0, 0.1, 0.1]] },
     wrong: { source: `http://me:pl4nt3d-wrong@127.0.0.1:${http.port}/stream` },
+    path: { source: `${address}/pl4nt3d-path/user=me_password=pl4nt3d-pair.sdp`, max_fps: 2 },
+    lost: { source: `rtsp://127.0.0.1:9/pl4nt3d-path/user=me_password=pl4nt3d-pair.sdp` },
     esp: { source: 'mqtt:esp32/jpeg' },
     drawn: { source: 'synthetic', max_fps: 2, motion: true, heartbeat_s: 60 },
     yard: { node: 'pi-1' },
   });
   await until(names.cameraStatus('stream'), (text) => text === 'online');
-  for (const camera of ['stream', 'snap', 'drawn'])
+  for (const camera of ['stream', 'snap', 'path', 'drawn'])
     await expect.poll(() => results(camera).length, { timeout: 40_000, message: camera }).toBeGreaterThan(1);
   expect(results('stream')[0]).toMatchObject({ status: 'ok', camera: 'stream' });
 
@@ -94,6 +96,7 @@ test('cameras by HTTP, by topic, drawn ones and those of a node give results; no
 
   await until(names.cameraSource('wrong'), (text) => text.includes('it refuses user or password'));
   await until(names.cameraStatus('wrong'), (text) => text === 'offline');
+  await until(names.cameraSource('lost'), (text) => text.includes('"reason":"ffmpeg '));
   const config = await runCli(['config', '--config', file]);
   const saved = join(folder, 'snap.jpg');
   const doctor = await runCli(['doctor', '--config', file, '--camera', 'snap', '--picture', saved]);
@@ -106,10 +109,11 @@ test('cameras by HTTP, by topic, drawn ones and those of a node give results; no
   await expect.poll(() => results('lent').length, { timeout: 20_000 }).toBeGreaterThan(1);
   const sent = await lent.stop('SIGTERM');
   expect(sent.code).toBe(0);
-  const refused = await runCli(['agent', '--camera', `x=ftp://me:${ESCAPED}@cam/`]);
+  const refused = await runCli(['agent', '--camera', `x=ftp://me:${ESCAPED}@cam/pl4nt3d-path`]);
   const ended = [await agent.stop('SIGTERM'), await cli.stop('SIGTERM'), config, refused, doctor, sick, sent];
   const said = ended.flatMap(({ stdout, stderr }) => [stdout, stderr]);
   expect(config.stdout).toContain('cameras.snap.source');
+  expect(config.stdout).toContain(`http://me:***@127.0.0.1:${http.port}/***`);
   expect(refused.code).toBe(2);
   const texts = [...said, ...seen.map(({ topic, text }) => `${topic} ${text}`)];
   expect(texts.filter((text) => text.includes('pl4nt3d'))).toEqual([]);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { parseSource, secretsOf } from '../../../shared/camera/source-name.ts';
+import { parseSource, type SourceName, secretsOf } from '../../../shared/camera/source-name.ts';
 
 /** Lost if these fail: a source means another thing in another command, or its secrets are not known. */
 
@@ -31,8 +31,10 @@ test('every kind of source has one spelling', () => {
 });
 
 test('secrets are known in every form in which a program may repeat them, longer ones first', () => {
-  const source = parseSource('http://me:a%40b@cam/snap?user=me&pwd=x%2Fy&res=big');
-  if (typeof source === 'string') throw new Error(source);
-  expect(secretsOf(source)).toEqual(['a%40b', 'x%2Fy', 'a@b', 'x/y']);
+  const secrets = (text: string) => secretsOf(parseSource(text) as SourceName);
+  expect(secrets('http://me:a%40b@cam/?user=me&pwd=x%2Fy&res=big').slice(-4)).toEqual(['a%40b', 'x%2Fy', 'a@b', 'x/y']);
+  const path = secrets('rtsp://cam/live/user=me_password=pl4nted_channel=1.sdp?t=1');
+  expect(path).toEqual(expect.arrayContaining(['live/user=me_password=pl4nted_channel=1.sdp?t=1', 'pl4nted']));
+  expect(path).not.toContain('live');
   expect(secretsOf({ kind: 'synthetic' })).toEqual([]);
 });
