@@ -15,6 +15,11 @@ export interface SourceSettings {
   readonly masks: readonly Polygon[];
   /** The shorter side of pictures: what the models need, as the camera sends it, or a number of pixels. */
   readonly resize: 'auto' | 'off' | number;
+  /**
+   * The SHA-256 of an https camera's own certificate, hex digits; `any`: it is not asked; undefined: an authority that this
+   * machine knows has to vouch for it.
+   */
+  readonly certificate: string | undefined;
 }
 
 /** Pictures a second of a source whose `max_fps` is not set: what small clusters compute, and enough to see people. */
@@ -31,6 +36,7 @@ export interface ConfiguredSource {
   readonly crop?: Crop | undefined;
   readonly masks?: readonly Polygon[] | undefined;
   readonly resize?: SourceSettings['resize'] | undefined;
+  readonly certificate?: string | undefined;
 }
 
 /** As of a camera that is not listed. */
@@ -40,7 +46,7 @@ const MOTION: MotionOptions = { least: 0.002, heartbeat_s: 10 };
 
 /** How the source of a camera is read. */
 export function sourceSettings(source: SourceName, configured: ConfiguredSource): SourceSettings {
-  const { max_fps, offline_after_s, motion, motion_share, heartbeat_s, crop, masks, resize } = configured;
+  const { max_fps, offline_after_s, motion, motion_share, heartbeat_s, crop, masks, resize, certificate } = configured;
   return {
     source,
     fps: max_fps ?? SOURCE_FPS,
@@ -52,6 +58,7 @@ export function sourceSettings(source: SourceName, configured: ConfiguredSource)
     crop,
     masks: masks ?? [],
     resize: resize ?? 'auto',
+    certificate,
   };
 }
 

@@ -271,11 +271,26 @@ const cameraConfig = z
       .describe(
         'with a source: the shorter side of its pictures at most, pixels; auto (the default): twice what its models need, at least 480',
       ),
+    certificate: z
+      .union([
+        z.literal('any'),
+        z.string().regex(/^[0-9A-Fa-f]{2}(:?[0-9A-Fa-f]{2}){31}$/, 'expected 64 hex digits, or any'),
+      ])
+      .optional()
+      .describe(
+        "with an https source: the SHA-256 of the camera's own certificate, 64 hex digits, or any: it is not checked; absent: an authority that this machine knows has to vouch for it",
+      ),
   })
   .superRefine((camera, context) => {
-    for (const key of ['motion', 'crop', 'masks', 'resize'] as const)
+    for (const key of ['motion', 'crop', 'masks', 'resize', 'certificate'] as const)
       if (camera.source === undefined && camera[key] !== undefined)
         context.addIssue({ code: 'custom', path: [key], message: 'it needs a `source`, which this camera has not' });
+    if (camera.certificate !== undefined && camera.source?.startsWith('https:') === false)
+      context.addIssue({
+        code: 'custom',
+        path: ['certificate'],
+        message: 'it needs a `source` that begins with https:',
+      });
     for (const key of ['motion_share', 'heartbeat_s'] as const)
       if (camera.motion !== true && camera[key] !== undefined)
         context.addIssue({ code: 'custom', path: [key], message: 'it needs `motion: true`' });

@@ -10,6 +10,7 @@ import { parseSource } from '../../shared/camera/source-name.ts';
 import { type ConfiguredSource, sourceSettings } from '../../shared/camera/source-settings.ts';
 import type { SourceReport } from '../../shared/protocol/messages/camera.ts';
 import { decodeFrame, encodeJpeg, pictureSize } from '../../shared/runtime/image.ts';
+import { makeAuthority, NO_OPENSSL } from '../support/certificates.ts';
 import { NO_FFMPEG } from '../support/have-ffmpeg.ts';
 import { type HttpCamera, startHttpCamera } from '../support/http-camera.ts';
 import { recordingLog } from '../support/recording-log.ts';
@@ -90,6 +91,13 @@ describe('an HTTP camera with a password', () => {
     expect(http.counts.snapshots).toBe(3);
   });
 
+  test('it may close connections that it does not use: no picture is missing', async () => {
+    const { one, reports } = camera(at('/closing.jpg'));
+    for (let count = 0; count < 4; count++) expect(Buffer.from(white).equals((await one.next())!.bytes)).toBe(true);
+    expect(http.counts.closed).toBeGreaterThan(0);
+    expect(reports.map(({ state }) => state)).not.toContain('offline');
+  });
+
   test.each([
     ['/stream', 'wr0ngsecret', 'it refuses user or password'],
     ['/page', ESCAPED, 'it answers with text/html, neither a picture nor MJPEG'],
@@ -99,6 +107,27 @@ describe('an HTTP camera with a password', () => {
     expect(await reason()).toBe(why);
     expect(everythingSaid()).not.toMatch(/wr0ngsecret|h1dd3n/);
   });
+});
+
+test('an https camera is asked only where its certificate is vouched for, or is the one that was written', async ({
+  skip,
+}) => {
+  const authority = await makeAuthority();
+  if (authority === undefined) return skip(NO_OPENSSL);
+  const secure = await startHttpCamera(white, PASSWORD, authority);
+  try {
+    const at = `https://me:${ESCAPED}@127.0.0.1:${secure.port}/snap.jpg`;
+    const said = await camera(at).reason();
+    const own = /([0-9A-F]{2}:){31}[0-9A-F]{2}/.exec(said)![0];
+    expect(said).toMatch(/^nobody that this machine knows vouches for its certificate/);
+    expect(await camera(at, { certificate: 'ab'.repeat(32) }).reason()).toContain(`another certificate`);
+    expect(secure.counts.requests).toBe(0);
+    for (const certificate of [own, own.replaceAll(':', '').toLowerCase(), 'any'])
+      expect((await camera(at, { certificate }).one.next())!.bytes).toEqual(Buffer.from(white));
+  } finally {
+    await secure.stop();
+    await authority.remove();
+  }
 });
 
 test('masks are black and the crop is cut in the picture that goes on', async () => {
@@ -125,6 +154,15 @@ test("a Raspberry Pi's camera is read as rpicam-vid writes it", async () => {
   expect(await readFile(join(folder, 'said'), 'utf8')).toContain('--codec mjpeg --camera 1 --framerate 20');
 });
 
+test('a USB camera that writes no JPEGs is converted', async () => {
+  const formats = '[video4linux2,v4l2 @ 0x55d0] Raw       :     yuyv422 :           YUYV 4:2:2 : 640x480';
+  const list = `echo "${formats}" >&2; exit 1`;
+  const read = `echo "$@" > ${folder}/said; cat ${folder}/white.jpg; exec sleep 60`;
+  await standIn('ffmpeg', `case "$*" in *-list_formats*) ${list};; *) ${read};; esac`);
+  expect((await camera('/dev/video7').one.next())!.bytes).toEqual(white);
+  expect(await readFile(join(folder, 'said'), 'utf8')).toContain('-f v4l2 -i /dev/video7 -vf select=');
+});
+
 test('a USB camera is read as ffmpeg copies it, and what ffmpeg says last is the reason of its end', async () => {
   await standIn('ffmpeg', `cat ${folder}/white.jpg; echo "/dev/video7: Input/output error" >&2; exit 1`);
   const { one, reason } = camera('/dev/video7');
@@ -147,6 +185,26 @@ describe.skipIf(NO_FFMPEG !== undefined)(`with ffmpeg ${NO_FFMPEG ?? ''}`, () =>
     for (let count = 0; count < 5; count++)
       expect(await pictureSize((await one.next())!.bytes)).toMatchObject({ width: 320 });
     expect(reports[0]).toMatchObject({ source: 'path', codec: 'h264', restarts: 0 });
+  });
+
+  test('no picture of a slow camera is sent twice', { timeout: 60_000 }, async () => {
+    const file = join(folder, 'slow.mp4');
+    const drawn = ['-f', 'lavfi', '-i', 'testsrc2=size=320x240:rate=4:duration=4', '-pix_fmt', 'yuv420p'];
+    execFileSync('ffmpeg', ['-nostdin', '-loglevel', 'error', ...drawn, file]);
+    const { one } = camera(file, { max_fps: 20 });
+    const seen = new Set<string>();
+    for (let count = 0; count < 6; count++) seen.add(Buffer.from((await one.next())!.bytes).toString('base64'));
+    expect(seen.size).toBe(6);
+  });
+
+  test('a camera of which few pictures are wanted is online between them', { timeout: 60_000 }, async () => {
+    const file = join(folder, 'seldom.mp4');
+    const drawn = ['-f', 'lavfi', '-i', 'testsrc2=size=320x240:rate=10:duration=4', '-pix_fmt', 'yuv420p'];
+    execFileSync('ffmpeg', ['-nostdin', '-loglevel', 'error', ...drawn, file]);
+    const { one, reports } = camera(file, { max_fps: 0.05, offline_after_s: 1 });
+    await one.next();
+    await expect.poll(() => reports.length, { timeout: 20_000 }).toBeGreaterThan(3);
+    expect(reports.map(({ state, restarts }) => `${state} ${restarts}`)).toEqual(reports.map(() => 'online 0'));
   });
 
   test('an IP camera is read, made smaller, and its password is shown nowhere', { timeout: 60_000 }, async () => {
@@ -181,7 +239,9 @@ describe.skipIf(NO_FFMPEG !== undefined)(`with ffmpeg ${NO_FFMPEG ?? ''}`, () =>
   test('an IP camera that refuses the password says so without it', { timeout: 60_000 }, async () => {
     const cam = await startRtspCamera({ folder, size: '320x240', encoder: 'libx264', user: 'me', password: 'other' });
     try {
-      const { reason, everythingSaid } = camera(`rtsp://me:${ESCAPED}@127.0.0.1:${cam.port}/live?key=s3cret-key`);
+      const { reason, everythingSaid } = camera(
+        `rtsp://me:${ESCAPED}@127.0.0.1:${cam.port}/live/s3cret-path?key=s3cret-key`,
+      );
       expect(await reason()).toMatch(/^ffmpeg ended with code \d+: .*401/);
       expect(everythingSaid()).not.toMatch(/h1dd3n|s3cret/);
     } finally {

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { type IncomingMessage, request as plainRequest } from 'node:http';
+import { type Agent, type IncomingMessage, request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
 import { TesseraError } from '../../errors.ts';
 import { plain } from '../../log-throttle.ts';
@@ -7,25 +7,31 @@ import { authorization, type Challenge, challengeOf } from '../http-auth.ts';
 import type { Shot, Source } from '../source.ts';
 import { decoded } from '../source-name.ts';
 import { streamSource } from '../stream-source.ts';
+import { cameraAgent, SILENT_MS, silent } from './camera-agent.ts';
 
-/** A server that sends nothing for so long has failed, ms. */
-const SILENT_MS = 15_000;
 /** Bytes of a snapshot, at most. */
 const MAX_BYTES = 32 * 2 ** 20;
 
 /**
  * A camera that answers by HTTP: with an endless answer of JPEGs (MJPEG, `multipart/x-mixed-replace`), or with one
  * picture for each request. User and password of the URL are sent where the server asks for them, and to no other one:
- * redirections are not followed. Throws TESSERA_INPUT_INVALID, without the URL.
+ * redirections are not followed. `certificate`: as in `SourceSettings`. Throws TESSERA_INPUT_INVALID, without the URL.
  */
-export async function httpSource(url: URL): Promise<Source> {
-  const client = new CameraClient(url);
+export async function httpSource(url: URL, certificate?: string): Promise<Source> {
+  const client = new CameraClient(url, certificate);
+  return sourceOf(client).catch((error: unknown) => {
+    client.stop();
+    throw error;
+  });
+}
+
+async function sourceOf(client: CameraClient): Promise<Source> {
   const first = await client.get();
   const type = first.headers['content-type'] ?? 'nothing said';
   // The text between the pictures of an answer in parts belongs to no JPEG, and is left out as such.
   if (/^multipart\//i.test(type)) {
     const pictures = streamSource(first);
-    return { ...pictures, next: () => pictures.next().catch(failed) };
+    return { ...pictures, next: () => pictures.next().catch(failed), stop: async () => client.stop() };
   }
   if (!/^image\/(jpe?g|png)\b/i.test(type) && type !== 'nothing said') {
     first.destroy();
@@ -66,11 +72,13 @@ async function wholeBody(response: IncomingMessage): Promise<Uint8Array> {
 /** Asks one URL, again and again, and remembers how the server wants to be told the password. */
 class CameraClient {
   readonly #url: URL;
+  readonly #agent: Agent;
   #challenge: Challenge | undefined;
   readonly #stopped = new AbortController();
 
-  constructor(url: URL) {
+  constructor(url: URL, certificate: string | undefined) {
     this.#url = url;
+    this.#agent = cameraAgent(url.protocol, certificate);
   }
 
   async get(): Promise<IncomingMessage> {
@@ -94,6 +102,7 @@ class CameraClient {
 
   stop(): void {
     this.#stopped.abort();
+    this.#agent.destroy();
   }
 
   #send(): Promise<IncomingMessage> {
@@ -110,12 +119,18 @@ class CameraClient {
         port: port === '' ? undefined : port,
         path,
         headers: header === undefined ? {} : { authorization: header },
+        agent: this.#agent,
         timeout: SILENT_MS,
         signal: this.#stopped.signal,
       };
       const sent = request(options, resolve);
-      sent.on('timeout', () => sent.destroy(new Error(`it was silent for ${SILENT_MS / 1000} s`)));
-      sent.on('error', (error) => reject(wrong(error.message)));
+      sent.on('timeout', () => sent.destroy(silent()));
+      sent.on('error', (error) => {
+        // A camera closes connections that it does not use; whoever asks at that moment has to ask on a new one.
+        const { code } = error as NodeJS.ErrnoException;
+        if (sent.reusedSocket && (code === 'ECONNRESET' || code === 'EPIPE')) resolve(this.#send());
+        else reject(error instanceof TesseraError ? error : wrong(error.message));
+      });
       sent.end();
     });
   }

@@ -20,7 +20,7 @@ export interface CameraDeps {
 /** Starts to read a camera's source, until it is stopped. */
 export function openCamera(name: string, settings: SourceSettings, deps: CameraDeps): LiveCamera {
   const { bus, work, needed, onReport, log } = deps;
-  const { source, fps, resize, crop } = settings;
+  const { source, quiet_s, certificate, resize, crop } = settings;
   const throttledLog = new LogThrottle(log, () => performance.now());
   const skipped = (why: string): void => throttledLog.warn(name, `camera ${name} skips a picture: ${why}`);
   const side = (): number | undefined => {
@@ -31,10 +31,14 @@ export function openCamera(name: string, settings: SourceSettings, deps: CameraD
     const share = crop === undefined ? 1 : Math.min(crop[2] - crop[0], crop[3] - crop[1]);
     return Math.max(LEAST_SIDE, Math.ceil((FINER * least) / share));
   };
-  const open = () => openSource(source, { fps, side: side() }, { bus, skipped });
+  // A camera that is read so seldom would be taken for a silent one; what is too much waits for its turn here.
+  const fps = settings.fps && Math.max(settings.fps, LEAST_PICTURES / quiet_s);
+  const open = () => openSource(source, { fps, side: side(), certificate }, { bus, skipped });
   return new LiveCamera({ name, settings, open, work, side, onReport, log });
 }
 
+/** Pictures of a source in the time after which it is taken for silent, at least. */
+const LEAST_PICTURES = 3;
 /** What the models need, times this: what they found is looked at enlarged, and scaling twice costs sharpness. */
 const FINER = 2;
 /** Pictures are not made smaller than this on their way to the models, pixels: people look at them too. */

@@ -3,14 +3,14 @@ import { extname } from 'node:path';
 import { TesseraError } from '../../errors.ts';
 import type { Bus } from '../../ports.ts';
 import { openPipe } from '../../runtime/file.ts';
-import { programOf, type Wanted } from '../programs.ts';
+import { formatsOf, listsJpegs, programOf, type Wanted } from '../programs.ts';
 import type { Source } from '../source.ts';
 import { type SourceName, secretsOf } from '../source-name.ts';
 import { streamSource } from '../stream-source.ts';
 import { topicSource } from '../topic-source.ts';
 import { fileSource, pictureFiles, unreadable, VIDEO } from './file-source.ts';
 import { httpSource } from './http-source.ts';
-import { programSource } from './program-source.ts';
+import { allSaid, programSource } from './program-source.ts';
 import { sceneSource } from './scene-source.ts';
 
 /** What sources need. */
@@ -24,11 +24,15 @@ export interface SourceDeps {
 export async function openSource(name: SourceName, wanted: Wanted, deps: SourceDeps): Promise<Source> {
   switch (name.kind) {
     case 'rtsp':
-    case 'usb':
     case 'rpicam':
       return programSource(programOf(name, wanted), secretsOf(name));
+    case 'usb': {
+      // Where it cannot be listed, reading it says why.
+      const writesJpegs = listsJpegs(await allSaid(formatsOf(name.device))) ?? true;
+      return programSource(programOf({ ...name, writesJpegs }, wanted), []);
+    }
     case 'http':
-      return httpSource(name.url);
+      return httpSource(name.url, wanted.certificate);
     case 'topic':
       if (deps.bus === undefined)
         throw new TesseraError('TESSERA_USAGE', 'a topic is read where a broker is connected');

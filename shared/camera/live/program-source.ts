@@ -12,6 +12,9 @@ import { streamSource } from '../stream-source.ts';
 const END_MS = 2000;
 /** Characters of what a program says that are kept. */
 const SAID = 4000;
+/** Of one that lists something: characters, and how long it may take, ms. */
+const ALL_SAID = 64 * 1024;
+const ALL_SAID_MS = 5000;
 
 /** Where Debian and its relatives have the programs. */
 const PACKAGES = { ffmpeg: 'ffmpeg', 'rpicam-vid': 'rpicam-apps' } as const;
@@ -21,8 +24,7 @@ const PACKAGES = { ffmpeg: 'ffmpeg', 'rpicam-vid': 'rpicam-apps' } as const;
  * in it. The program gets no environment of ours, which may hold passwords too.
  */
 export function programSource({ command, args, input }: Program, secrets: readonly string[]): Source {
-  const { PATH, HOME, LD_LIBRARY_PATH } = process.env;
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { PATH, HOME, LD_LIBRARY_PATH } });
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], env: environment() });
   const ended = new Promise<string>((resolve) => {
     child.on('error', (error) => resolve(whyNotStarted(command, error)));
     child.on('close', (code, signal) => resolve(whyEnded(command, code, signal, hideSecrets(said, secrets))));
@@ -56,6 +58,22 @@ export function programSource({ command, args, input }: Program, secrets: readon
     },
     cpuMs: async () => (child.pid === undefined ? undefined : processCpuMs(child.pid)),
   };
+}
+
+/** What a program says on its standard error until it ends, or for `ALL_SAID_MS`; nothing where it cannot be started. */
+export async function allSaid({ command, args }: Program): Promise<string> {
+  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'], env: environment(), timeout: ALL_SAID_MS });
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said = (said + text).slice(-ALL_SAID);
+  });
+  await new Promise<void>((resolve) => child.once('error', () => resolve()).once('close', () => resolve()));
+  return said;
+}
+
+function environment(): NodeJS.ProcessEnv {
+  const { PATH, HOME, LD_LIBRARY_PATH } = process.env;
+  return { PATH, HOME, LD_LIBRARY_PATH };
 }
 
 async function end(child: ChildProcess): Promise<void> {
