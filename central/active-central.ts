@@ -162,7 +162,11 @@ export class ActiveCentral {
     const holders = new BlobHolders((model) => models.get(model)?.manifest);
     const observers = new Observers([...features, ...parts.followers, waits, holders], log);
     this.#observers = observers;
-    this.#cameras = new Cameras(options.cameras, options.acceptUnlistedCameras, observers);
+    this.#cameras = new Cameras(options.cameras, options.acceptUnlistedCameras, observers, (camera, isKnown) => {
+      // What people set for a camera holds from its first frame on, also after a restart.
+      if (isKnown) this.#configure(camera);
+      else this.#tell({ type: 'camera-forgotten', camera });
+    });
     const pieces = (sha: string) =>
       [...models.values(), ...this.#effects.models()].map(({ manifest }) => piecesOf(manifest).get(sha));
     this.#blobs = new BlobServer({

@@ -148,7 +148,8 @@ export function chaos(seed: number, ms: number, keepLog = false): Cluster {
         if (random.chance(0.3)) cluster.plan(random.pick(['m', 'o']), random.pick(plans));
         break;
       case 7:
-        if (random.chance(0.3))
+        if (random.chance(0.1)) cluster.tell({ type: 'camera-forgotten', camera: random.pick(CAMERAS) });
+        else if (random.chance(0.3))
           cluster.tell({
             type: 'camera-config',
             camera: random.pick(CAMERAS),

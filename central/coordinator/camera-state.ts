@@ -5,7 +5,7 @@ import type { CameraPolicy } from './options.ts';
 export interface Camera {
   readonly id: string;
   policy: CameraPolicy;
-  /** Whether a `camera-config` set its policy; then the camera is never forgotten. */
+  /** Whether a `camera-config` set its policy; then the camera is not forgotten. */
   configured: boolean;
   /** Waiting frames by model, oldest first. */
   readonly waiting: Map<string, QueuedFrame[]>;

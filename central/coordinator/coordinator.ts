@@ -14,7 +14,7 @@ import type {
   RegionsMoved,
   RegionsSent,
 } from './events.ts';
-import { configure, hasRoom, nextFrame, onKnown, onOffered, skipQueued } from './frame-queue.ts';
+import { configure, hasRoom, nextFrame, onKnown, onOffered, skipQueued, unconfigure } from './frame-queue.ts';
 import { advance, endFrame, fill, onFinished, onHardLimit, onOpened, openFrame } from './frames.ts';
 import { onFetchLate, onMissing } from './losses.ts';
 import { frameCapacity } from './may-run.ts';
@@ -139,6 +139,9 @@ export class Coordinator {
         break;
       case 'camera-config':
         configure(s, event.camera, event.policy);
+        break;
+      case 'camera-forgotten':
+        unconfigure(s, event.camera);
         break;
       case 'node-online': {
         const known = s.nodes.get(event.node);

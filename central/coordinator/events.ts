@@ -259,6 +259,12 @@ export interface CameraConfig {
   readonly policy: Partial<CameraPolicy>;
 }
 
+/** A camera has no policy of its own any more. */
+export interface CameraForgotten {
+  readonly type: 'camera-forgotten';
+  readonly camera: string;
+}
+
 /** Accept nothing more; open frames are brought to their end, then `drained`. */
 export interface Drain {
   readonly type: 'drain';
@@ -298,6 +304,7 @@ export type UntimedEvent =
   | Finished
   | TimerRang
   | CameraConfig
+  | CameraForgotten
   | Drain
   | Stop;
 

@@ -41,6 +41,12 @@ export function configure(s: State, id: string, policy: Partial<CameraPolicy>): 
   camera.configured = true;
 }
 
+/** Takes a camera's own policy away; then it makes room for others. */
+export function unconfigure(s: State, id: string): void {
+  const camera = s.cameras.get(id);
+  if (camera !== undefined) Object.assign(camera, { policy: s.options.camera, configured: false });
+}
+
 function skip(
   s: State,
   camera: Camera,

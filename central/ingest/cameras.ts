@@ -17,12 +17,14 @@ const MAX_OF_NODE = 64;
  *   online or unknown --its source fails--> offline
  *                      offline --not listed, and another camera needs the room--> unknown
  *
- * Observers are told when a camera's state changes, and when it is no longer known.
+ * Observers are told when a camera's state changes, and when it is no longer known; `onUnlisted` hears of each camera that is
+ * not listed when it becomes known, and when it is no longer.
  */
 export class Cameras {
   readonly #configured: Readonly<Record<string, CameraOptions>>;
   readonly #acceptUnlisted: boolean;
   readonly #observers: Pick<Observers, 'tell'>;
+  readonly #onUnlisted: (camera: string, isKnown: boolean) => void;
   /** Timers that end a camera's online time; undefined for an offline camera. Unlisted ones in the order of their last frames. */
   readonly #listed = new Map<string, NodeJS.Timeout | undefined>();
   readonly #unlisted = new Map<string, NodeJS.Timeout | undefined>();
@@ -34,10 +36,12 @@ export class Cameras {
     configured: Readonly<Record<string, CameraOptions>>,
     acceptUnlisted: boolean,
     observers: Pick<Observers, 'tell'>,
+    onUnlisted: (camera: string, isKnown: boolean) => void = () => {},
   ) {
     this.#configured = configured;
     this.#acceptUnlisted = acceptUnlisted;
     this.#observers = observers;
+    this.#onUnlisted = onUnlisted;
   }
 
   /** Options of a camera; undefined for an unlisted camera where those are not accepted, or too many are known. */
@@ -65,6 +69,7 @@ export class Cameras {
   /** A frame of a camera that has options has come, from the node where it was born or from its topic. */
   seen(camera: string, { offline_after_s }: CameraOptions, node?: string): void {
     if (!this.#isListed(camera)) this.#sources.set(camera, node);
+    if (this.known(camera) === undefined) this.#onUnlisted(camera, true);
     const known = this.#isListed(camera) ? this.#listed : this.#unlisted;
     const timer = known.get(camera);
     if (timer === undefined) this.#observers.tell('cameraChanged', camera, 'online');
@@ -122,6 +127,7 @@ export class Cameras {
       if (timer !== undefined) continue;
       this.#unlisted.delete(other);
       this.#sources.delete(other);
+      this.#onUnlisted(other, false);
       this.#observers.tell('cameraForgotten', other);
       return true;
     }

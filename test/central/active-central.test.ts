@@ -50,6 +50,17 @@ describe('an active central', () => {
     expect([...world.data.frames]).toEqual([]);
   });
 
+  test('holds the rate that was set for a camera which is not listed, also after a restart', async () => {
+    await central.stop(0);
+    const settings = { kept: { front: { max_fps: '0.1' } }, keep: () => {} };
+    central = new ActiveCentral(world.options, { ...world.parts(), settings });
+    await central.start();
+    await serve();
+    for (const id of ['f1', 'f2', 'f3']) await world.frame(id);
+    await world.settle();
+    expect(world.results).toMatchObject([{ frame: 'f1', status: 'ok' }]);
+  });
+
   test('does not acknowledge frames while its lease is in doubt, and accepts them once the lease is renewed', async () => {
     await serve();
     world.holds = false;

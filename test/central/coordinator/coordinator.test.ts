@@ -491,6 +491,18 @@ describe('acceptance', () => {
     expect(done('fast')).toBeLessThanOrEqual(51);
   });
 
+  test('a camera that is forgotten loses its rate and makes room; one that was configured keeps it among any number', () => {
+    const cluster = fourNodes();
+    for (const camera of ['kept', 'gone']) cluster.tell({ type: 'camera-config', camera, policy: { max_fps: 1 } });
+    cluster.tell({ type: 'camera-forgotten', camera: 'gone' });
+    for (let i = 0; i < 1100; i++) cluster.tell({ type: 'frame-known', camera: `x-${i}`, frame: 'f' });
+    for (let i = 0; i < 4; i++)
+      for (const camera of ['kept', 'gone']) cluster.at(1_000 + i * 100, () => cluster.offer(camera));
+    cluster.run(5_000);
+    const done = (name: string): number => cluster.published.filter(({ camera }) => camera === name).length;
+    expect([done('kept'), done('gone')]).toEqual([1, 4]);
+  });
+
   test('one picture for two models is one payload and two results', () => {
     const cluster = fourNodes();
     cluster.plan('other', sketchPlan([{ tiles: 4 }], 5));

@@ -44,6 +44,22 @@ describe('Cameras', () => {
     expect([own.mayComeFrom('front', undefined), own.mayComeFrom('front', 'pi-1')]).toEqual([false, true]);
   });
 
+  it('tells of an unlisted camera once, and when it makes room', () => {
+    const said: string[] = [];
+    const own = new Cameras({ front: listed }, true, new Observers([], silentLog), (camera, isKnown) =>
+      said.push(`${camera} ${isKnown}`),
+    );
+    const come = (camera: string) => own.seen(camera, own.options(camera)!);
+    for (const camera of ['front', 'door', 'door']) come(camera);
+    expect(said).toEqual(['door true']);
+    vi.advanceTimersByTime(30_000);
+    come('door');
+    for (let k = 0; k < 1023; k++) come(`x-${k}`);
+    vi.advanceTimersByTime(30_000);
+    come('yard');
+    expect(said.slice(-2)).toEqual(['door false', 'yard true']);
+  });
+
   it('publishes that a camera is online, silent, and online again', () => {
     frame('front');
     vi.advanceTimersByTime(9000);
