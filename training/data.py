@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from progress import Progress
+
 # (pixel / SCALE - MEAN) / STD, the same for red, green and blue; repeated in model.yaml.
 SCALE, MEAN, STD = 255.0, 0.5, 0.25
 
@@ -44,6 +46,11 @@ def read_records(files: list[Path], size: tuple[int, int]) -> Pictures:
     return Pictures(torch.from_numpy(records[:, 1:].reshape(-1, 3, height, width)), labels, [])
 
 
+def classes_of(folder: Path) -> list[str]:
+    """Names of the classes of FOLDER/<class>/<picture>, in their order."""
+    return sorted(path.name for path in folder.iterdir() if path.is_dir())
+
+
 def read_folder(folder: Path, size: tuple[int, int], store: Path) -> Pictures:
     """
     FOLDER/<class>/<picture>, classes in the order of their names, each picture stretched to `size`. Decoded pictures are
@@ -52,7 +59,7 @@ def read_folder(folder: Path, size: tuple[int, int], store: Path) -> Pictures:
     from PIL import Image
 
     height, width = size
-    classes = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    classes = classes_of(folder)
     files = [
         (file, label)
         for label, name in enumerate(classes)
@@ -65,14 +72,14 @@ def read_folder(folder: Path, size: tuple[int, int], store: Path) -> Pictures:
         store.parent.mkdir(parents=True, exist_ok=True)
         unfinished = store.with_suffix(".tmp")
         pixels = np.lib.format.open_memmap(unfinished, "w+", np.uint8, (len(files), 3, height, width))
+        progress = Progress(f"decode {folder}", len(files), "pictures")
         for number, (file, _) in enumerate(files):
             with Image.open(file) as picture:
                 picture = picture.convert("RGB")
                 if picture.size != (width, height):
                     picture = picture.resize((width, height), Image.Resampling.LANCZOS)
                 pixels[number] = np.asarray(picture).transpose(2, 0, 1)
-            if number % 5000 == 4999:
-                print(f"{folder}: {number + 1} of {len(files)} pictures decoded", flush=True)
+            progress(number + 1)
         pixels.flush()
         unfinished.replace(store)
     pixels = np.load(store, mmap_mode="c")

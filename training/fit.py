@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from data import MEAN, STD, Pictures, normalise, vary
-from progress import Progress
+from progress import Run
 
 
 # Weight of the distillation loss where there is a teacher, and its temperature.
@@ -62,7 +62,7 @@ def imitation_loss(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 
 
 def train_epoch(
-    model, optimiser, schedule, pictures: Pictures, settings: Settings, epoch: int, progress: Progress, teacher=None, cost=None
+    model, optimiser, schedule, pictures: Pictures, settings: Settings, epoch: int, progress, teacher=None, cost=None
 ) -> None:
     """One pass over the pictures. The order depends on the seed and the epoch only, so that resuming repeats it."""
     model.train()
@@ -107,12 +107,14 @@ def fit(
     teacher: nn.Module | None = None,
     cost: Callable[[], torch.Tensor | float] | None = None,
     is_fit: Callable[[], bool] | None = None,
+    run: Run | None = None,
 ) -> dict:
     """
     Trains, and leaves the model with the weights of the best epoch on `validation` (the later of equal ones).
     Returns that accuracy and each epoch's; `state_file` holds the state for resuming, and is deleted at the end.
     With a `teacher`, the model learns its predictions besides the labels (distillation). `cost` is called after each run of the model
     and added to the loss; `is_fit` is called after each epoch, and an epoch for which it is true is preferred to others.
+    `run`: the progress of the run whose step `name` this is.
     """
     optimiser = torch.optim.AdamW(model.parameters(), lr=settings.rate, weight_decay=settings.weight_decay)
     batches = -(-len(train) // settings.batch)
@@ -129,7 +131,8 @@ def fit(
         schedule.load_state_dict(state["schedule"])
         first, history, best = state["epoch"], state["history"], state["best"]
         print(f"{name}: resuming after epoch {first}", flush=True)
-    progress = Progress(name, settings.epochs * batches, "batches", first * batches)
+    run = run or Run(name, {name: settings.epochs * batches})
+    progress = run.begin(name, first * batches)
     for epoch in range(first, settings.epochs):
         began = time.time()
         train_epoch(model, optimiser, schedule, train, settings, epoch, progress, teacher, cost)

@@ -48,5 +48,24 @@ class Progress:
             print(f"{about}: {done} of {self.total} {self.unit}{pace}", file=sys.stderr, flush=True)
 
 
+class Run:
+    """Progress of a run of several steps, so that the time left is that of the whole run."""
+
+    def __init__(self, work: str, steps: dict[str, int]):
+        """`steps`: the batches of each step, in their order."""
+        self.work, self.steps = work, steps
+        self.progress: Progress | None = None
+
+    def begin(self, step: str, done: int) -> Callable[[int, str], None]:
+        """A step begins of which `done` batches were done earlier. Returns the function that takes its batches done."""
+        names = list(self.steps)
+        earlier = sum(self.steps[name] for name in names[: names.index(step)])
+        if self.progress is None:
+            # Steps and batches of an earlier, interrupted run do not count for the rate.
+            self.progress = Progress(self.work, sum(self.steps.values()), "batches", earlier + done)
+        progress = self.progress
+        return lambda now, what: progress(earlier + now, f"{step}, {what}")
+
+
 def time_in_words(seconds: int) -> str:
     return f"{seconds} s" if seconds < 90 else f"{round(seconds / 60)} minutes"

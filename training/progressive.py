@@ -7,6 +7,7 @@ from torch import nn
 
 from data import Pictures, normalise
 from fit import Settings, accuracy, fit, save
+from progress import Run
 from tiles import Tiled, choose_bounds, entropy_bits
 
 STEPS = ("fdsp", "clip", "quantise")
@@ -67,13 +68,14 @@ def run_step(
     folder: Path,
     share: float = 0.03,
     teacher: nn.Module | None = None,
+    run: Run | None = None,
 ) -> dict:
     """
     One step: changes the network, retrains it, saves weights and figures in FOLDER/<step>.pt. A step that
     exists already is loaded; an interrupted one is resumed. `tiled` holds the weights of the step before.
     `share`: size of the codes relative to 32-bit floats: bounds are chosen for it and retraining is constrained to it, by a price
-    during training and by the choice of the epoch. `teacher`: the whole network, for distillation.
-    Returns the figures.
+    during training and by the choice of the epoch. `teacher`: the whole network, for distillation. `run`: the
+    progress of all steps. Returns the figures.
     """
     is_coded = step in ("clip", "quantise")
     made = {"bits": [travel.bits for travel in tiled.travel], "share": share} if is_coded else {}
@@ -99,7 +101,7 @@ def run_step(
 
     state_file = folder / f"{step}.state.pt"
     report = fit(
-        tiled, train, validation, settings, state_file, step, teacher, tiled.cost, is_small if is_coded else None
+        tiled, train, validation, settings, state_file, step, teacher, tiled.cost, is_small if is_coded else None, run
     )
     report |= {"before": before, **made}
     if is_coded:

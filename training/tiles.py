@@ -152,7 +152,11 @@ def check_grids(tiled: Tiled, size: tuple[int, int]) -> None:
     tiled.eval()
     tiled.is_tiled = True
     pixels = torch.zeros(1, 3, *size)
-    made = [cut.shape for cut in tiled.cut_tensors(pixels)]
+    try:
+        made = [cut.shape for cut in tiled.cut_tensors(pixels)]
+    except (RuntimeError, ValueError) as refusal:
+        grids = " and ".join(f'{stage.grid[0]}x{stage.grid[1]} through "{stage.cut}"' for stage in stages)
+        raise SystemExit(f"tiles of {grids} cannot be computed: {str(refusal).splitlines()[0]}; take fewer tiles, or an earlier cut")
     tiled.stages = [Stage(stage.cut, (1, 1)) for stage in stages]
     whole = [cut.shape for cut in tiled.cut_tensors(pixels)]
     tiled.stages, tiled.is_tiled = stages, was_tiled
