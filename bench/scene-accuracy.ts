@@ -62,7 +62,7 @@ async function ask({ count, seed: first, model, whole }: Values<typeof options>)
   for (let seed = first; seed < first + count; seed++) {
     const scene = drawScene(seed);
     const answer = await network.ask(interleaved(await asNetworkSees(scene, seed, input)));
-    const answered = largestIndex(answer.outputs.get(network.card.output.tensors[0]!)!);
+    const answered = largestIndex(answer.tensors.get(network.card.output.tensors[0]!)!);
     confusion[scene.classIndex]![answered]!++;
     if (answered === scene.classIndex) right++;
     sent += answer.sent;

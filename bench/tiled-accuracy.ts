@@ -96,7 +96,7 @@ async function compare(asked: Values<typeof options>) {
     await file.read(record, 0, length, at * length);
     const asked = await network.ask(interleaved(record.subarray(1)));
     const decider = asked.exit === null ? output : exits[asked.exit]!.tensor;
-    const answer = largestIndex(asked.outputs.get(decider)!);
+    const answer = largestIndex(asked.tensors.get(decider)!);
     decided.push({ answer, exit: asked.exit });
     if (answer === record[0]) right++;
     sent += asked.sent;

@@ -30,6 +30,7 @@ import { FrameOpening } from './frame-opening.ts';
 import type { FrameTimes } from './frame-times.ts';
 import type { BornFrames } from './ingest/born-frames.ts';
 import type { NodeLink } from './nodes/node-link.ts';
+import { isApproximate } from './planner/trained-form.ts';
 import { SectionedFrames } from './sectioned-frames.ts';
 import type { ServedModel, ServedPlan } from './served-model.ts';
 import { WorkSender } from './work-sender.ts';
@@ -329,7 +330,8 @@ export class EffectRunner {
     const { arrival, served, size, answer } = frame;
     const { model, compiled } = served;
     if (ends.hasSubscribers) ends.publish(effect);
-    const { approximate, plan } = compiled;
+    const { plan } = compiled;
+    const approximate = isApproximate(compiled, model.card);
     this.#deps.on.ended({ end: effect, arrival, model, approximate, stages: plan.stages, size, answer });
   }
 

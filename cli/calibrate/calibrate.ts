@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { unbeaten } from '../../central/planner/calibrated.ts';
+import { type MeasuredCodecs, unbeaten } from '../../central/planner/calibrated.ts';
 import { alternativeRules, type BoundsRule, clipFor, MIN_MAX, ValueCounts } from '../../shared/codec/clip-bounds.ts';
 import { floatsOf } from '../../shared/codec/floats.ts';
 import { type ClipSpec, codecText } from '../../shared/codec/spec.ts';
@@ -21,8 +21,11 @@ export interface Measured {
   readonly rule: BoundsRule;
   readonly bytes: number;
   readonly agreement: number;
-  /** Lower end of the 95 % interval of the agreement; null where that is no share of pictures. */
-  readonly agreement_low: number | null;
+  /**
+   * The agreement that the pictures show: of answers the lower end of the 95 % interval, since others of the cameras'
+   * pictures are to keep it; of differences the agreement itself.
+   */
+  readonly shown: number;
   readonly largest: number;
   readonly mean: number;
 }
@@ -40,7 +43,7 @@ export interface MeasuredCut {
 export interface CalibrationRequest {
   readonly pictures: Pictures;
   readonly measure: Measure;
-  /** The least agreement that the user accepts. */
+  /** The least agreement that the user accepts; a setting has to show it. */
   readonly bound: number;
   readonly bits: readonly number[];
   readonly progress: (step: Step) => void;
@@ -102,7 +105,7 @@ export async function calibrateCut(network: CutNetwork, request: CalibrationRequ
     bits.map((codeBits) => trialOf(MIN_MAX, codeBits)),
     () => false,
   );
-  const needed = plain.find(({ tally }) => tally.agreement(measure) >= bound)?.bits ?? bits.at(-1)!;
+  const needed = plain.find(({ tally }) => shown(tally, measure) >= bound)?.bits ?? bits.at(-1)!;
   const fewer = bits.filter((codeBits) => codeBits <= needed);
   const others = await run(
     'other bounds',
@@ -114,9 +117,18 @@ export async function calibrateCut(network: CutNetwork, request: CalibrationRequ
   return { tensors: network.tensors, raw_bytes: network.rawBytes, commonest, settings };
 }
 
-/** The settings of a cut for model.yaml: the Pareto-optimal ones (bytes, agreement) of those that meet the bound. */
+/** A setting with what it promises: not the agreement on these pictures, but what they show. */
+export function promised<T extends Measured>(setting: T): MeasuredCodecs & { readonly setting: T } {
+  return { bytes: setting.bytes, agreement: setting.shown, setting };
+}
+
+function shown(tally: Tally, measure: Measure): number {
+  return measure === 'answers' ? lowerEnd(tally.same, tally.pictures) : tally.agreement(measure);
+}
+
+/** The settings of a cut for model.yaml: the Pareto-optimal ones (bytes, agreement shown) of those that meet the bound. */
 export function worthKeeping({ settings }: MeasuredCut, bound: number): Measured[] {
-  return unbeaten(settings.filter(({ agreement }) => agreement >= bound));
+  return unbeaten(settings.map(promised).filter(({ agreement }) => agreement >= bound)).map(({ setting }) => setting);
 }
 
 function measured({ rule, bits, codecs, tally }: Trial, { tensors, others }: CutNetwork, measure: Measure): Measured {
@@ -127,7 +139,7 @@ function measured({ rule, bits, codecs, tally }: Trial, { tensors, others }: Cut
     rule,
     bytes: tally.bytes,
     agreement: tally.agreement(measure),
-    agreement_low: measure === 'answers' ? lowerEnd(tally.same, tally.pictures) : null,
+    shown: shown(tally, measure),
     largest: tally.largest,
     mean: tally.mean,
   };

@@ -19,7 +19,7 @@ function bytesText(bytes: number): string {
   return bytes >= 1e6 ? `${bytes / 1e6} MB` : bytes >= 1000 ? `${bytes / 1000} kB` : `${bytes} B`;
 }
 
-/** An SVG plot of bytes a picture against 1 - agreement, both logarithmic, with a line for each cut. */
+/** An SVG plot of bytes a picture against 1 less the agreement shown, both logarithmic, with a line for each cut. */
 export function plotSvg(calibration: Calibration): string {
   const { cuts, bound, model } = calibration;
   const shown = cuts.map((cut) => shownSettings(cut, bound));
@@ -28,7 +28,7 @@ export function plotSvg(calibration: Calibration): string {
   const [least, most] = [Math.min(...bytes) / 1.2, Math.max(...bytes) * 1.2];
   // What is lost on a logarithmic scale, on which nothing has no place: half a picture stands for it.
   const nothing = 0.5 / calibration.pictures;
-  const worst = Math.max(1 - bound, ...all.map(({ agreement }) => 1 - agreement)) + nothing;
+  const worst = Math.max(1 - bound, ...all.map(({ shown }) => 1 - shown)) + nothing;
   const x = (value: number): number =>
     LEFT + ((WIDTH - LEFT - RIGHT) * Math.log(value / least)) / Math.log(most / least);
   const y = (agreement: number): number =>
@@ -48,20 +48,20 @@ export function plotSvg(calibration: Calibration): string {
     line(LEFT, y(bound), WIDTH - RIGHT, y(bound), 'stroke="#000" stroke-dasharray="6 4"'),
     label(WIDTH - RIGHT, y(bound) + 14, 'end', `bound ${percent(bound)}`),
     label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 10, 'middle', 'bytes a picture'),
-    label(LEFT - 6, TOP - 10, 'end', 'agreement'),
+    label(LEFT - 6, TOP - 10, 'end', 'agreement shown'),
   ];
 
   const best = choiceOf(calibration)?.setting;
   const curves = cuts.flatMap((cut, index) => {
     const colour = COLOURS[index % COLOURS.length]!;
     const plain = shown[index]!.filter(({ rule }) => rule.beyond === 0 && rule.deadZone === 0);
-    const points = plain.map((setting) => `${at(x(setting.bytes))},${at(y(setting.agreement))}`).join(' ');
+    const points = plain.map((setting) => `${at(x(setting.bytes))},${at(y(setting.shown))}`).join(' ');
     return [
       `<polyline points="${points}" fill="none" stroke="${colour}" stroke-width="1.5"/>`,
       ...shown[index]!.flatMap((setting) => {
-        const [left, top] = [x(setting.bytes), y(setting.agreement)];
+        const [left, top] = [x(setting.bytes), y(setting.shown)];
         const fill = plain.includes(setting) ? colour : '#fff';
-        const about = `${cut.tensors.join(', ')}: ${Object.values(setting.codecs).join(' ')}, ${setting.bytes} bytes, ${percent(setting.agreement)}`;
+        const about = `${cut.tensors.join(', ')}: ${Object.values(setting.codecs).join(' ')}, ${setting.bytes} bytes, ${percent(setting.shown)}`;
         return [
           ...(setting === best
             ? [`<circle cx="${at(left)}" cy="${at(top)}" r="9" fill="none" stroke="#000" stroke-width="2"/>`]

@@ -2,7 +2,7 @@ import { fewestBytes } from '../../central/planner/calibrated.ts';
 import { counted } from '../../shared/counted.ts';
 import { MAX_CALIBRATED } from '../../shared/model/card-schema.ts';
 import { table } from '../output.ts';
-import { type Measured, type MeasuredCut, worthKeeping } from './calibrate.ts';
+import { type Measured, type MeasuredCut, promised, worthKeeping } from './calibrate.ts';
 import type { Measure } from './tally.ts';
 
 /** The result of a calibration; what `--json` prints. */
@@ -26,10 +26,10 @@ export interface Choice {
   readonly setting: Measured;
 }
 
-/** The setting of all cuts that meets the bound with the fewest bytes (JALAD); undefined where none meets it. */
+/** The setting of all cuts that shows the bound with the fewest bytes (JALAD); undefined where none meets it. */
 export function choiceOf({ cuts, bound }: Pick<Calibration, 'cuts' | 'bound'>): Choice | undefined {
-  const all = cuts.flatMap((cut) => cut.settings.map((setting) => ({ cut, setting })));
-  const [best] = fewestBytes([all.map((choice) => ({ ...choice, ...choice.setting }))], bound) ?? [];
+  const all = cuts.flatMap((cut) => cut.settings.map((setting) => ({ ...promised(setting), cut })));
+  const [best] = fewestBytes([all], bound) ?? [];
   return best === undefined ? undefined : { cut: best.cut, setting: best.setting };
 }
 
@@ -42,10 +42,10 @@ export function cardEntries({ cuts, bound, pictures }: Calibration) {
   const isTooMany = kept.reduce((sum, { length }) => sum + length, 0) > MAX_CALIBRATED;
   const most = isTooMany ? Math.floor(MAX_CALIBRATED / cuts.length) : MAX_CALIBRATED;
   return kept.flatMap((settings) =>
-    thinned(settings, most).map(({ codecs, agreement, bytes }) => ({
+    thinned(settings, most).map(({ codecs, shown, bytes }) => ({
       codecs,
-      // Rounded down, so never above the measured value; the addend undoes float errors in shares such as 57 of 100.
-      agreement: Math.floor(agreement * 1e4 + 1e-6) / 1e4,
+      // Rounded down, so never above what was shown; the addend undoes float errors in shares such as 57 of 100.
+      agreement: Math.floor(shown * 1e4 + 1e-6) / 1e4,
       pictures,
       bytes,
     })),
@@ -93,7 +93,7 @@ export function percent(share: number, digits = 2): string {
 export function tableOf(calibration: Calibration): { readonly titles: string[]; readonly rows: string[][] } {
   const { cuts, bound, measure } = calibration;
   const best = choiceOf(calibration)?.setting;
-  const titles = ['cut after', 'bits', 'bounds', 'found by', 'bytes/picture', 'of raw', 'agreement', '95 % from'];
+  const titles = ['cut after', 'bits', 'bounds', 'found by', 'bytes/picture', 'of raw', 'agreement', 'shown'];
   const rows = cuts.flatMap((cut) => {
     const kept = new Set(worthKeeping(cut, bound));
     return shownSettings(cut, bound).map((setting) => [
@@ -104,7 +104,7 @@ export function tableOf(calibration: Calibration): { readonly titles: string[]; 
       String(setting.bytes),
       percent(setting.bytes / cut.raw_bytes, 1),
       percent(setting.agreement),
-      setting.agreement_low === null ? '' : percent(setting.agreement_low, 1),
+      percent(setting.shown),
       percent(setting.largest),
       percent(setting.mean, 3),
       setting === best ? 'chosen' : kept.has(setting) ? 'kept' : '',
@@ -141,20 +141,17 @@ export function sentences(calibration: Calibration): string[] {
     return [
       about,
       ...blind,
-      `No codec keeps ${percent(bound)}: send results of this network losslessly, or as fp16 or q8.`,
+      `No codec is shown to keep ${percent(bound)}: use more pictures, or send results of this network losslessly, or as fp16 or q8.`,
     ];
   const { cut, setting } = choice;
   const travels = Object.entries(setting.codecs).map(([tensor, codec]) => `"${tensor}" as ${codec}`);
-  const low = setting.agreement_low;
   const sure =
-    low !== null && low < bound
-      ? ` With so few pictures the bound is not certain: at 95 % confidence the agreement is at least ${percent(low, 1)}.`
-      : '';
+    measure === 'answers' ? `; that shows ${percent(setting.shown)} on others like them, with 95 % confidence` : '';
   return [
     about,
     ...blind,
     `Fewest bytes for an agreement of ${percent(bound)}: ${travels.join(', ')}; ${setting.bytes} bytes a picture, ` +
-      `${percent(setting.bytes / cut.raw_bytes, 1)} of raw, agreement ${percent(setting.agreement)}.${sure}`,
+      `${percent(setting.bytes / cut.raw_bytes, 1)} of raw, agreement ${percent(setting.agreement)}${sure}.`,
   ];
 }
 

@@ -1,4 +1,6 @@
 import { ROUNDING } from '../../central/planner/calibrated.ts';
+import { counted } from '../../shared/counted.ts';
+import { TesseraError } from '../../shared/errors.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
 import { difference } from '../../shared/tensor/compare.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
@@ -64,17 +66,44 @@ export class Tally {
     return measure === 'answers' ? this.same / this.pictures : Math.max(0, 1 - this.largest);
   }
 
-  /** Whether the bound cannot be met any more, whatever the remaining pictures of `count` give. */
+  /** Whether the bound cannot be shown any more, whatever the remaining pictures of `count` give. */
   isHopeless(measure: Measure, bound: number, count: number): boolean {
-    const lost = measure === 'answers' ? (this.pictures - this.same) / count : this.largest;
-    return lost > 1 - bound + ROUNDING;
+    if (measure === 'differences') return this.largest > 1 - bound + ROUNDING;
+    return lowerEnd(count - (this.pictures - this.same), count) < bound - ROUNDING;
   }
+}
+
+/** Standard deviations of the 95 % interval. */
+const Z = 1.96;
+
+/** The least number of pictures that show an agreement of answers, if all of them agree; infinite for 1. */
+function picturesToShow(bound: number): number {
+  return Math.ceil((Z ** 2 * bound) / (1 - bound) - ROUNDING);
 }
 
 /** The lower end of a share's 95 % interval, by Wilson's score (Wilson 1927), z = 1.96. */
 export function lowerEnd(same: number, count: number): number {
-  const z2 = 1.96 ** 2;
+  const z2 = Z ** 2;
   const share = same / count;
-  const half = 1.96 * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count ** 2));
+  const half = Z * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count ** 2));
   return Math.max(0, (share + z2 / (2 * count) - half) / (1 + z2 / count));
+}
+
+/**
+ * Refuses a bound that so many pictures cannot show by their answers, before the work is done. Throws TESSERA_USAGE.
+ */
+export function checkCount(count: number, bound: number): void {
+  const needed = picturesToShow(bound);
+  if (count >= needed) return;
+  // Rounded down, so that the hint's own bound is accepted.
+  const most = Math.floor(1e4 * lowerEnd(count, count)) / 1e4;
+  throw new TesseraError(
+    'TESSERA_USAGE',
+    `--agreement ${bound}: ${counted(count, 'picture')} cannot show that, even if all of them agree`,
+    {
+      hint: Number.isFinite(needed)
+        ? `use at least ${needed} pictures (--images, --limit), or ask for at most --agreement ${most}`
+        : `ask for at most --agreement ${most}`,
+    },
+  );
 }

@@ -34,12 +34,17 @@ export const command = defineCommand({
     'fewest bytes under a bound of agreement with the uncompressed network. At each cut it observes the values that your ' +
     'pictures make, tries every number of bits with min-max bounds (JALAD) and then tighter ones, encodes as nodes do, ' +
     'runs the rest of the network and compares. For classifiers agreement is the share of pictures with the same ' +
-    'top prediction, for other networks 1 less the largest difference of an output, as a share of its range. ' +
+    'top prediction (the lower end of its 95 % interval has to meet the bound), for other networks 1 less the largest difference of an output, as a share of its range. ' +
     '--write stores the settings in model.yaml, and plans use them with --agreement of infer, up and central, or models.agreement.',
   options: {
     model: valueOr('--model <model>', 'model folder, name of a model, or .onnx file', string, 'scenes'),
     images: value('--images <dir>', 'pictures like those that the network will process', string),
-    agreement: valueOr('--agreement <share>', 'least agreement with the uncompressed network', share, 0.99),
+    agreement: valueOr(
+      '--agreement <share>',
+      'least agreement with the uncompressed network that the pictures have to show, with 95 % confidence',
+      share,
+      0.95,
+    ),
     cut: values(
       '--cut <tensor>',
       `tensor to cut after; repeat it for several; otherwise up to ${CUTS} are tried`,
@@ -47,12 +52,12 @@ export const command = defineCommand({
     ),
     grid: value('--grid <grid>', 'tiles as ROWSxCOLS: results are encoded tile by tile; otherwise 2x2', gridOption),
     bits: value('--bits <range>', 'bits to try, as 4 or 3..5; otherwise 2..8', bitsOption),
-    limit: valueOr('--limit <n>', 'pictures to use, spread evenly over the folder', integer(1, 100_000), 200),
+    limit: valueOr('--limit <n>', 'pictures to use, spread evenly over the folder', integer(1, 100_000), 400),
     report: value('--report <file>', 'write plot and table (.html), or the plot alone (.svg)', reportOption),
     write: flag('--write', 'write the settings that meet the bound into model.yaml, for plans to use'),
   },
   examples: [
-    ['model calibrate --model mobilenet --images photos', 'how few bytes keep 99 % of the predictions?'],
+    ['model calibrate --model mobilenet --images photos', 'how few bytes keep 95 % of the predictions?'],
     [
       'model calibrate --model mobilenet --images photos --report calibration.html',
       'with a plot of bytes against agreement',
@@ -72,15 +77,21 @@ export const command = defineCommand({
       throw usage('--cut', `given ${options.cut.length} times`, `at most ${MAX_CALIBRATED} tensors`);
     if (options.report !== undefined) await checkFolder(options.report);
     const { config } = await loadConfig();
-    const [{ loadRequestFor }, { openNetwork, cutNetwork }, { openPictures }, { calibrateCut }, { measureOf }, report] =
-      await Promise.all([
-        import('../models.ts'),
-        import('../calibrate/network.ts'),
-        import('../calibrate/pictures.ts'),
-        import('../calibrate/calibrate.ts'),
-        import('../calibrate/tally.ts'),
-        import('../calibrate/report.ts'),
-      ]);
+    const [
+      { loadRequestFor },
+      { openNetwork, cutNetwork },
+      { openPictures },
+      { calibrateCut },
+      { measureOf, checkCount },
+      report,
+    ] = await Promise.all([
+      import('../models.ts'),
+      import('../calibrate/network.ts'),
+      import('../calibrate/pictures.ts'),
+      import('../calibrate/calibrate.ts'),
+      import('../calibrate/tally.ts'),
+      import('../calibrate/report.ts'),
+    ]);
     const { explicitCut } = await import('../../shared/tiling/prefix.ts');
     const { affordableEnds } = await import('../../central/planner/cuts/cheapest.ts');
     const { planningNetwork } = await import('../../central/planner/tiler.ts');
@@ -111,6 +122,7 @@ export const command = defineCommand({
       else distinct.set(name, place);
     }
     const pictures = await openPictures(options.images, options.limit, served, out.note);
+    if (measure === 'answers') checkCount(pictures.count, options.agreement);
     const progress = showProgress({ json, out });
     const cuts: MeasuredCut[] = [];
     for (const place of distinct.values()) {

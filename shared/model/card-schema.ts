@@ -179,7 +179,7 @@ const calibrated = strict({
     .refine((codecs) => Object.keys(codecs).length > 0, 'expected at least one tensor')
     .describe('codec of each live tensor at the cut, as `--codec` takes it'),
   agreement: share.describe(
-    'agreement with the uncompressed network. Classifiers: share of pictures whose first answer is the same; others: 1 less the largest difference of an output, as a share of its range',
+    'agreement with the uncompressed network. Classifiers: share of pictures whose first answer is the same, the lower end of its 95 % interval; others: 1 less the largest difference of an output, as a share of its range',
   ),
   pictures: size.describe('number of pictures that were measured'),
   bytes: size.describe('bytes a picture that all tiles together send'),

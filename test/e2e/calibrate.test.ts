@@ -74,13 +74,13 @@ describe('the bundled network without its retrained tiles', () => {
     await symlink(join(folder, 'kept.yaml'), join(model, 'model.yaml'));
     await writeFile(join(scenes, 'broken.jpg'), 'no picture');
     const page = join(folder, 'report.html');
-    const args = ['--model', model, '--images', scenes, '--agreement', '0.95', '--grid', '1x2'];
+    const args = ['--model', model, '--images', scenes, '--agreement', '0.85', '--grid', '1x2'];
     ({ report, stderr } = await calibrate(...args, '--report', page, '--write'));
     await rm(join(scenes, 'broken.jpg'));
   });
 
   test('an unreadable picture is left out, the others count', () => {
-    expect(report).toMatchObject({ measure: 'answers', pictures: 24, skipped: 1, bound: 0.95 });
+    expect(report).toMatchObject({ measure: 'answers', pictures: 24, skipped: 1, bound: 0.85 });
     expect(stderr).toMatch(/warning: .*broken\.jpg is left out/);
   });
 
@@ -117,7 +117,7 @@ describe('the bundled network without its retrained tiles', () => {
   });
 
   test('a cluster with that bound sends as many bytes and makes the same predictions', async () => {
-    const clipped = await infer(scenes, model, '--agreement', '0.95', '--grid', '1x2');
+    const clipped = await infer(scenes, model, '--agreement', '0.85', '--grid', '1x2');
     const whole = await infer(scenes, model, '--strategy', 'single');
     expect(clipped.every(({ status, approximate }) => status === 'ok' && approximate)).toBe(true);
     expect(whole.some(({ approximate }) => approximate)).toBe(false);
@@ -129,16 +129,16 @@ describe('the bundled network without its retrained tiles', () => {
   });
 
   test('verify proves the bound, and fails where it is missed', async () => {
-    const args = ['--model', model, '--images', scenes, '--grid', '1x2', '--agreement', '0.95', '--json'];
+    const args = ['--model', model, '--images', scenes, '--grid', '1x2', '--agreement', '0.85', '--json'];
     const { code, stdout, stderr } = await runCli(['verify', ...args]);
     const proved = JSON.parse(stdout);
-    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining('agreement of 95 %') });
-    expect(proved).toMatchObject({ pass: true, pictures: 24, limits: { max_difference: null, min_agreement: 0.95 } });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringContaining('agreement of 85 %') });
+    expect(proved).toMatchObject({ pass: true, pictures: 24, limits: { max_difference: null, min_agreement: 0.85 } });
     // Clipped results are not those of the whole network.
     expect(proved.outputs[0].largest).toBeGreaterThan(1e-4);
     expect((await runCli(['verify', ...args, '--max-difference', '0.0001'])).code).toBe(1);
     const retrained = await runCli(['verify', '--agreement', '0.95']);
-    expect(retrained.stderr).toMatch(/TESSERA_USAGE: scenes was retrained[\s\S]*hint: .*--padding zero/);
+    expect(retrained.stderr).toMatch(/TESSERA_USAGE: scenes was retrained[\s\S]*hint: omit --agreement/);
   });
 
   test('a cut that is named twice is measured once', async () => {
@@ -154,6 +154,27 @@ describe('the bundled network without its retrained tiles', () => {
     // A cut that was not calibrated.
     const [result] = await infer(picture, model, '--agreement', '0.5', '--cut', 'pool3');
     expect(result?.approximate).toBe(false);
+  });
+});
+
+describe('the bundled network, retrained for its tiles', () => {
+  test('equals the form that was trained, and is approximate in any other', async () => {
+    // Pictures of two classes, as training takes them.
+    const classes = join(folder, 'classes');
+    for (const [index, name] of ['a', 'b'].entries()) {
+      await mkdir(join(classes, name), { recursive: true });
+      await cp(join(scenes, `${index}.jpg`), join(classes, name, '0.jpg'));
+    }
+    const own = await runCli(['verify', '--images', classes, '--json']);
+    expect([own.code, own.stderr]).toEqual([0, expect.not.stringContaining('approximate')]);
+    const proof = JSON.parse(own.stdout);
+    expect(proof).toMatchObject({ pass: true, reference: 'trained', pictures: 2, agreed: 2 });
+    expect(proof.outputs[0].largest).toBeLessThanOrEqual(1e-4);
+    const halo = await runCli(['verify', '--images', classes, '--padding', 'halo', '--grid', '2x2', '--json']);
+    expect([halo.code, halo.stderr]).toEqual([1, expect.stringContaining('not the form that was trained')]);
+    expect(JSON.parse(halo.stdout)).toMatchObject({ pass: false, reference: 'trained' });
+    expect((await infer(join(scenes, '0.jpg'), 'scenes', '--grid', '4x4'))[0]?.approximate).toBe(false);
+    expect((await infer(join(scenes, '0.jpg'), 'scenes', '--strategy', 'single'))[0]?.approximate).toBe(true);
   });
 });
 
@@ -173,12 +194,14 @@ describe.skipIf(!existsSync(network))(`MobileNet v2 on ImageNet pictures (${netw
     await writeFile(join(model, 'model.yaml'), own);
     const all = readdirSync(join(data, 'images', 'imagenet')).filter((name) => name.endsWith('.JPEG'));
     for (const name of all.slice(0, 30)) await cp(join(data, 'images', 'imagenet', name), join(images, name));
-    const args = ['--model', model, '--images', images, '--agreement', '0.9', '--cut', 'l058_add', '--bits', '3..5'];
+    const args = ['--model', model, '--images', images, '--agreement', '0.75', '--cut', 'l058_add', '--bits', '3..5'];
     const { report } = await calibrate(...args, '--write');
-    expect(report.chosen?.agreement).toBeGreaterThanOrEqual(0.9);
+    // 28 of 30 show 78.7 %, 27 only 74.4 %.
+    expect(report.chosen?.shown).toBeGreaterThanOrEqual(0.75);
+    expect(report.chosen?.agreement).toBeGreaterThanOrEqual(0.93);
     expect(report.chosen!.bytes).toBeLessThan(0.12 * report.cuts[0]!.raw_bytes);
 
-    const clipped = await infer(images, model, '--agreement', '0.9', '--grid', '2x2');
+    const clipped = await infer(images, model, '--agreement', '0.75', '--grid', '2x2');
     const whole = await infer(images, model, '--strategy', 'single');
     // The runtime rounds codes in float32, calibration in float64: one picture may differ.
     expect(Math.abs(agreement(clipped, whole) - report.chosen!.agreement)).toBeLessThan(1.01 / 30);
@@ -223,6 +246,12 @@ describe('what cannot be calibrated', () => {
     const linked = join(folder, 'linked');
     await symlink(resolve('config/models/scenes'), linked);
     expect(await refused('--model', linked, '--images', scenes, '--write')).toContain('belongs to Tessera itself');
+  });
+
+  test('a bound that so few pictures cannot show, before anything is measured', async () => {
+    expect(await refused('--images', scenes, '--agreement', '0.99')).toMatch(
+      /TESSERA_USAGE: --agreement 0\.99: 24 pictures cannot show that[\s\S]*hint: use at least 381 pictures/,
+    );
   });
 
   test('an unknown tensor, invalid bits, an unsupported report format', async () => {

@@ -32,7 +32,7 @@ const control = z.object({ type: z.string(), plan: z.unknown() });
 /** A classifier that has names but no weights. */
 export const fakeModel = {
   name: 'm',
-  card: { task: 'classify', exits: [] },
+  card: { tiles: [], task: 'classify', exits: [] },
   labels: ['cat'],
   picture: true,
   manifest: { name: 'm', skeleton: { sha: SHA }, blobs: [] },

@@ -23,7 +23,7 @@ export function servedPlan(plan: SchedulablePlan, name = 'm'): ServedPlan {
     model: {
       name,
       manifest: { name, skeleton: { sha: plan.plan.model }, blobs: [] },
-      card: { output: { iou_threshold: 0.5 } },
+      card: { tiles: [], output: { iou_threshold: 0.5 } },
     } as unknown as ServedModel,
   };
 }

@@ -11,7 +11,10 @@ export const VIDEO: ReadonlySet<string> = new Set(
   'mp4 m4v mov mkv webm avi flv wmv ts m2ts mpg mpeg 3gp mjpeg mjpg h264 h265 hevc'.split(' ').map((one) => `.${one}`),
 );
 
-/** Expands a list of files and folders to picture files, folders in order of names. Throws TESSERA_USAGE. */
+/**
+ * Expands a list of files and folders to picture files, folders in order of names. Of a folder that holds no pictures
+ * itself they are those of its folders: a set of pictures often has one for each class. Throws TESSERA_USAGE.
+ */
 export async function pictureFiles(paths: readonly string[]): Promise<string[]> {
   const files: string[] = [];
   for (const path of paths) {
@@ -19,15 +22,25 @@ export async function pictureFiles(paths: readonly string[]): Promise<string[]> 
       throw unreadable(path, cause);
     });
     if (!info.isDirectory()) files.push(path);
-    else
-      for (const name of (await readdir(path)).sort())
-        if (PICTURE.has(extname(name).toLowerCase())) files.push(join(path, name));
+    else files.push(...(await picturesIn(path)));
   }
   if (files.length === 0)
     throw new TesseraError('TESSERA_USAGE', `no JPEG or PNG file in ${paths.join(', ')}`, {
       hint: 'name a file, or a folder that holds some',
     });
   return files;
+}
+
+async function picturesIn(folder: string): Promise<string[]> {
+  const entries = (await readdir(folder, { withFileTypes: true })).sort((a, b) => (a.name < b.name ? -1 : 1));
+  const pictures = entries.filter((entry) => !entry.isDirectory() && PICTURE.has(extname(entry.name).toLowerCase()));
+  if (pictures.length > 0) return pictures.map(({ name }) => join(folder, name));
+  const found: string[] = [];
+  for (const entry of entries)
+    if (entry.isDirectory())
+      for (const name of (await readdir(join(folder, entry.name))).sort())
+        if (PICTURE.has(extname(name).toLowerCase())) found.push(join(folder, entry.name, name));
+  return found;
 }
 
 /** The bytes of a frame's file. Throws TESSERA_USAGE. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { differences, lowerEnd, Tally } from '../../../cli/calibrate/tally.ts';
+import { checkCount, differences, lowerEnd, Tally } from '../../../cli/calibrate/tally.ts';
 import { bytesOf } from '../../../shared/codec/floats.ts';
+import { TesseraError } from '../../../shared/errors.ts';
 import type { Tensor } from '../../../shared/tensor/tensor.ts';
 
 /** An agreement that is counted wrongly is a promise that a cluster cannot keep. */
@@ -44,12 +45,12 @@ describe('Tally', () => {
   it('ends as soon as the bound is out of reach, and not before', () => {
     const tally = new Tally();
     for (const same of [true, false]) tally.add({ ...outcome, same, largest: same ? 0 : 0.01 });
-    // One lost of 100 is 99 % at best.
-    expect(tally.isHopeless('answers', 0.99, 100)).toBe(false);
-    expect(tally.isHopeless('differences', 0.99, 100)).toBe(false);
+    // Wilson: one lost of 600 shows 99.06 % at best, two 98.79 %.
+    expect(tally.isHopeless('answers', 0.99, 600)).toBe(false);
+    expect(tally.isHopeless('differences', 0.99, 600)).toBe(false);
     tally.add({ ...outcome, same: false, largest: 0.011 });
-    expect(tally.isHopeless('answers', 0.99, 100)).toBe(true);
-    expect(tally.isHopeless('differences', 0.99, 100)).toBe(true);
+    expect(tally.isHopeless('answers', 0.99, 600)).toBe(true);
+    expect(tally.isHopeless('differences', 0.99, 600)).toBe(true);
   });
 });
 
@@ -61,3 +62,26 @@ describe('lowerEnd', () => {
     expect(lowerEnd(200, 200)).toBeCloseTo(0.9812, 4);
   });
 });
+
+describe('checkCount', () => {
+  it('refuses a bound that the pictures cannot show, and names how many do and what they can', () => {
+    // 200 of 200 shows 98.12 %, 380 of 380 less than 99 %.
+    expect(() => checkCount(381, 0.99)).not.toThrow();
+    expect(() => checkCount(380, 0.99)).toThrow(/380 pictures cannot show/);
+    expect(hintOf(() => checkCount(200, 0.99))).toBe(
+      'use at least 381 pictures (--images, --limit), or ask for at most --agreement 0.9811',
+    );
+    expect(() => checkCount(200, 0.9811)).not.toThrow();
+    expect(hintOf(() => checkCount(1000, 1))).toBe('ask for at most --agreement 0.9961');
+  });
+});
+
+function hintOf(act: () => void): string | undefined {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof TesseraError) return error.hint;
+    throw error;
+  }
+  return undefined;
+}
