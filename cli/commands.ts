@@ -40,6 +40,7 @@ export const COMMANDS: readonly Entry[] = [
     load: () => import('./commands/nodes-forget.ts'),
   },
   { name: 'node invite', summary: 'invite a node into the cluster', load: () => import('./commands/node-invite.ts') },
+  { name: 'flash', summary: 'make cards that boot as nodes', load: () => import('./commands/flash.ts') },
   {
     name: 'node readmit',
     summary: 'give work again to an excluded node',

@@ -1,5 +1,7 @@
 import { makeJoinToken } from '../shared/config/join.ts';
+import { isLoopback } from '../shared/loopback.ts';
 import type { NodeInvite, NodeInvited } from '../shared/protocol/messages/requests.ts';
+import type { LoadedConfig } from '../shared/runtime/config.ts';
 import { hashSecret, newSecret } from '../shared/runtime/secret.ts';
 
 /** The enrolment service of a broker, here or at the other end of a request. */
@@ -15,6 +17,18 @@ export interface NodeInvitation {
 
 /** Default validity of an invitation, seconds. */
 export const INVITATION_S = 3600;
+
+/**
+ * The broker's address as a node most likely reaches it: that by which it is reached from here over a network. Undefined
+ * where the broker knows better.
+ */
+export function serverForNodes({ config, origins }: LoadedConfig): string | undefined {
+  if (origins.get('mqtt.server') === 'default') return undefined;
+  const url = new URL(config.mqtt.server);
+  url.username = '';
+  url.password = '';
+  return isLoopback(url.hostname.replace(/^\[|\]$/g, '')) ? undefined : url.href.replace(/\/$/, '');
+}
 
 /** Invites a node; `server` is the broker's address as the node reaches it, where its own guess is not right. */
 export async function inviteNode(

@@ -24,17 +24,22 @@ export const command = defineCommand({
   ],
   async run({ args, options, json, out, config: loadConfig }) {
     const name = args[0]!;
-    const { config, origins } = await loadConfig(await connectionSettings(options));
-    const [{ connectCommand, openLog }, { topics }, { askRequest }, { nodeInvited }, { inviteNode, newPassword }] =
-      await Promise.all([
-        import('../connect.ts'),
-        import('../../shared/protocol/topics.ts'),
-        import('../../shared/runtime/requests.ts'),
-        import('../../shared/protocol/messages/requests.ts'),
-        import('../invite.ts'),
-      ]);
+    const loaded = await loadConfig(await connectionSettings(options));
+    const { config } = loaded;
+    const [
+      { connectCommand, openLog },
+      { topics },
+      { askRequest },
+      { nodeInvited },
+      { inviteNode, newPassword, serverForNodes },
+    ] = await Promise.all([
+      import('../connect.ts'),
+      import('../../shared/protocol/topics.ts'),
+      import('../../shared/runtime/requests.ts'),
+      import('../../shared/protocol/messages/requests.ts'),
+      import('../invite.ts'),
+    ]);
     const { hideUserInfo } = await import('../../shared/redact.ts');
-    const { isLoopback } = await import('../../shared/loopback.ts');
     const bus = await connectCommand(config, 'node', await openLog(config, 'node'));
     try {
       const ask = (asked: Record<string, unknown>) =>
@@ -45,13 +50,12 @@ export const command = defineCommand({
         else out.line(`${options.role} ${name}: user ${user}, password ${password}`);
         return 0;
       }
-      // An address that reaches the broker from here, over a network, most likely does so from the node too.
-      const url = new URL(config.mqtt.server);
-      url.username = '';
-      url.password = '';
-      const reached = isLoopback(url.hostname.replace(/^\[|\]$/g, '')) ? undefined : url.href.replace(/\/$/, '');
-      const said = origins.get('mqtt.server') === 'default' ? undefined : reached;
-      const invitation = await inviteNode(name, options.expires ?? INVITATION_S, ask, options.server ?? said);
+      const invitation = await inviteNode(
+        name,
+        options.expires ?? INVITATION_S,
+        ask,
+        options.server ?? serverForNodes(loaded),
+      );
       const until = new Date(invitation.expires * 1000);
       if (json) out.json({ name, token: invitation.token, expires: invitation.expires });
       else out.line(`${IN_ITS_FOLDER} agent --join ${invitation.token}`);

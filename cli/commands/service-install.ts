@@ -18,6 +18,7 @@ export const command = defineCommand({
       'for an agent: a file with an invitation; a copy is kept for root only',
       string,
     ),
+    later: flag('--later', 'start it with the machine, not now'),
     print: flag('--print', 'print the unit, and change nothing'),
   },
   examples: [
@@ -52,6 +53,10 @@ export const command = defineCommand({
     await writeWhole({ what: 'the unit', path: unitFile(service), mode: 0o644 }, text);
     await systemctl('daemon-reload');
     await systemctl('enable', unitName(service));
+    if (options.later) {
+      out.note(`${unitName(service)} starts with the machine`);
+      return 0;
+    }
     await systemctl('restart', unitName(service));
     out.note(`${unitName(service)} runs; \`journalctl -u ${unitName(service)}\` shows its log`);
     return 0;

@@ -6,10 +6,18 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startBroker } from '../../broker/broker.ts';
+import { createCredentials } from '../../broker/credentials.ts';
+import { mountedVolume } from '../../cli/flash/boot-volume.ts';
+import { makeCards } from '../../cli/flash/make-cards.ts';
+import { prepareCard } from '../../cli/flash/prepare-card.ts';
+import { makeJoinToken } from '../../shared/config/join.ts';
 import { silentLog } from '../../shared/ports.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
+import { hashSecret, newSecret } from '../../shared/runtime/secret.ts';
+import { openSigningKey } from '../../shared/runtime/signature.ts';
 import { packageVersion } from '../../shared/runtime/version.ts';
 import { compiledFile } from '../../shared/runtime/worker-entry.ts';
+import { makeCleanRoot, NO_CLEAN_ROOT, runInRoot } from '../support/clean-root.ts';
 
 /**
  * Bundles as users get them. If it fails, a machine without Node cannot run the program, or somebody who makes the
@@ -138,6 +146,61 @@ describe.skipIf(lacks.length > 0)(`bundles${lacks.length > 0 ? ` (skipped: no ${
       await broker.stop();
     }
   });
+
+  it.skipIf(NO_CLEAN_ROOT !== undefined)(
+    `join from a card without a network but the broker${NO_CLEAN_ROOT === undefined ? '' : ` (skipped: ${NO_CLEAN_ROOT})`}`,
+    async () => {
+      const root = join(folder, 'card');
+      // dpkg of a read-only /usr: what the package has in it lies among the stubs.
+      const dpkg =
+        'dpkg-deb --fsys-tarfile "$2" | tar -x -C / opt && ln -s /opt/tessera/current/bin/tessera /stubs/tessera';
+      makeCleanRoot(root, { systemctl: 'echo "$*" >>/var/log/said', dpkg });
+      await mkdir(join(root, 'etc/systemd/system'), { recursive: true });
+      const boot = join(root, 'boot/firmware');
+      for (const name of ['config.txt', 'cmdline.txt']) await writeFile(join(boot, name), 'rootwait\n');
+      const credentials = await createCredentials(join(folder, 'broker'));
+      const broker = await startBroker({
+        listen: ['mqtt://127.0.0.1:0'],
+        anonymous: 'loopback',
+        credentials,
+        log: silentLog,
+      });
+      const code = newSecret();
+      await credentials.invite('node', 'pi-1', hashSecret(code), Date.now() / 1000 + 600);
+      const token = makeJoinToken({
+        server: broker.urls[0]!,
+        user: 'pi-1',
+        code,
+        expires: Date.now() / 1000 + 600,
+        keys: [(await openSigningKey(folder)).publicKey],
+      });
+      const [card] = makeCards(['pi-1'], { user: 'pi', keys: `ssh-ed25519 ${'A'.repeat(68)}` });
+      await prepareCard(mountedVolume(boot), card!, token, await readFile(`${x64}.deb`), boot);
+      runInRoot(root, 'sh', '/boot/firmware/firstrun.sh');
+      expect(await readFile(join(root, 'var/log/said'), 'utf8')).toContain('enable tessera-agent.service\n');
+      const unit = await readFile(join(root, 'etc/systemd/system/tessera-agent.service'), 'utf8');
+      expect(unit).toContain('ExecStart=/stubs/tessera agent --join-file %d/join\n');
+
+      const bus = await connectBus({ url: broker.urls[0]!, clientId: 'watcher', log: silentLog });
+      const agent = spawn(
+        join(root, 'opt/tessera', packageVersion(), 'bin/tessera'),
+        ['agent', '--join-file', join(root, 'etc/tessera/agent.join')],
+        { stdio: 'inherit', env: { ...process.env, STATE_DIRECTORY: join(folder, 'card-state') } },
+      );
+      try {
+        await new Promise<void>((resolve) => {
+          void bus.subscribe('tessera/node/pi-1/status', 1, ({ payload }) => {
+            if (Buffer.from(payload).toString() === 'online') resolve();
+          });
+        });
+      } finally {
+        agent.kill();
+        await once(agent, 'exit');
+        await bus.stop();
+        await broker.stop();
+      }
+    },
+  );
 
   it.skipIf(lacksEmulator.length > 0)(
     `pass the self-test on the processor of a Raspberry Pi 4${lacksEmulator.map((name) => ` (skipped: no ${name})`)}`,
