@@ -40,6 +40,11 @@ export const COMMANDS: readonly Entry[] = [
     load: () => import('./commands/nodes-forget.ts'),
   },
   { name: 'node invite', summary: 'invite a node into the cluster', load: () => import('./commands/node-invite.ts') },
+  {
+    name: 'node install',
+    summary: 'make a machine a node, over ssh',
+    load: () => import('./commands/node-install.ts'),
+  },
   { name: 'flash', summary: 'make cards that boot as nodes', load: () => import('./commands/flash.ts') },
   {
     name: 'node readmit',
@@ -88,6 +93,6 @@ export const COMMANDS: readonly Entry[] = [
 /** Descriptions of command groups. */
 export const GROUPS: Readonly<Record<string, string>> = {
   model: 'import and inspect models',
-  node: 'invite nodes, and revoke their access',
+  node: 'invite and install nodes, and revoke their access',
   service: 'systemd services of this machine',
 };

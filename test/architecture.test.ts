@@ -57,7 +57,7 @@ const PURE = [
   /^central\/(coordinator|scheduler|planner|tracking|home-assistant)\//,
   /^central\/(leadership\/election(-events)?|journal\/frame-tracker|ingest\/pending)\.ts$/,
   /^broker\/policy\.ts$/,
-  /^cli\/flash\/(card|cmdline|cloud-init|first-boot|firstrun|install-script|partition|preseed|tokens)\.ts$/,
+  /^cli\/flash\/(card|cmdline|cloud-init|first-boot|firstrun|install-script|partition|preseed)\.ts$/,
   /^bundle\/(archive|content|debian)\.ts$/,
 ];
 

@@ -1,11 +1,13 @@
 import { TesseraError } from '../../shared/errors.ts';
-import type { Bus } from '../../shared/ports.ts';
 import { defineCommand } from '../command.ts';
-import { INVITATION_S, inviteNode, serverForNodes } from '../invite.ts';
-import { connectionOptions, connectionSettings, flag, integer, string, value, valueOr, values } from '../options.ts';
+import { newNodeOptions } from '../new-nodes.ts';
+import { connectionOptions, connectionSettings, flag, integer, string, value, valueOr } from '../options.ts';
 
-/** A first boot takes this long on the slowest machine; then something is wrong more likely than slow. */
-const REMIND_MS = 5 * 60_000;
+/** What to look at while nodes do not appear. */
+const TO_CHECK =
+  'Check power and cable or Wi-Fi; whether the machine is in the list of the router, and `ping NAME.local` answers; that ' +
+  'no firewall keeps it from the broker. Put the card back into this machine: tessera-first-boot.log on its boot volume ' +
+  'says how far it came; without that file the image did not read what was written, and was perhaps booted before.';
 
 /** `tessera flash TARGET`: cards that boot as nodes. */
 export const command = defineCommand({
@@ -17,8 +19,7 @@ export const command = defineCommand({
     'several tokens, or --count, there are as many cards, each another node. Without tokens it invites the nodes itself. ' +
     'Image files and devices need the program mtools.',
   options: {
-    join: values('--join <token>', 'an invitation of `tessera node invite`; repeat it for several cards', string),
-    joinFile: value('--join-file <file>', 'the same, from a file with one a line; - is standard input', string),
+    ...newNodeOptions,
     name: value('--name <name>', "host name; default: the node's id", string),
     count: value('--count <n>', 'cards, NAME-1 to NAME-N', integer(1, 250)),
     wifi: value('--wifi <ssid>', 'Wi-Fi network (WPA2)', string),
@@ -33,7 +34,6 @@ export const command = defineCommand({
     image: value('--image <file>', 'image to write to the target first; .xz, .gz and .zst are unpacked', string),
     bundle: value('--bundle <file>', 'package for arm64; default: the one of this version in this folder', string),
     yes: flag('--yes', 'write over a device or file without asking'),
-    wait: flag('--wait', 'wait until all nodes are online; needs access to the broker'),
     broker: connectionOptions.broker,
   },
   examples: [
@@ -56,15 +56,16 @@ export const command = defineCommand({
       );
     if ((options.wifi === undefined) !== (options.wifiPasswordFile === undefined))
       throw usage('--wifi and --wifi-password-file go together', 'give both or none');
-    const [{ openTarget }, { makeCards }, { prepareCard }, { readPackage }, { readTokens }, { packageVersion }] =
+    const [{ openTarget }, { makeCards }, { prepareCard }, { readPackage }, { packageVersion }, own] =
       await Promise.all([
         import('../flash/target.ts'),
         import('../flash/make-cards.ts'),
         import('../flash/prepare-card.ts'),
-        import('../flash/read-package.ts'),
-        import('../flash/tokens.ts'),
+        import('../read-package.ts'),
         import('../../shared/runtime/version.ts'),
+        import('../new-nodes.ts'),
       ]);
+    const { givenTokens, newNodes, readOption } = own;
     const given = await givenTokens(options.join, options.joinFile);
     const count = options.count ?? Math.max(1, given.length);
     if (given.length > 0 && given.length !== count)
@@ -91,7 +92,7 @@ export const command = defineCommand({
     };
     // Everything that may be wrong is found before a token is made or a card is touched.
     if (names !== undefined) makeCards(names, wanted);
-    const debian = await readPackage(options.bundle ?? `tessera-${packageVersion()}-linux-arm64.deb`);
+    const debian = await readPackage(options.bundle ?? `tessera-${packageVersion()}-linux-arm64.deb`, 'arm64');
     const target = await openTarget(path, count, {
       image: options.image,
       yes: options.yes,
@@ -99,18 +100,9 @@ export const command = defineCommand({
       progress: out.progress,
     });
     const loaded = await loadConfig(await connectionSettings({ ...options, user: undefined, passwordFile: undefined }));
-    let bus: Bus | undefined;
+    const made = await newNodes({ given, names: names ?? [], wait: options.wait }, loaded);
     try {
-      if (given.length === 0 || options.wait) {
-        const { connectCommand, openLog } = await import('../connect.ts');
-        bus = await connectCommand(loaded.config, 'flash', await openLog(loaded.config, 'flash'));
-      }
-      const { topics } = await import('../../shared/protocol/topics.ts');
-      const made = topics(loaded.config.mqtt.base_topic);
-      const tokens = readTokens(
-        given.length > 0 ? given : await invited(bus!, made, names!, serverForNodes(loaded)),
-        Date.now() / 1000,
-      );
+      const { tokens } = made;
       const cards = makeCards(names ?? tokens.map(({ invitation }) => invitation.user), wanted);
       for (const [index, card] of cards.entries()) {
         signal.throwIfAborted();
@@ -127,61 +119,13 @@ export const command = defineCommand({
         if (target.isMounted) out.note('unmount the card before you take it out');
       }
       if (!options.wait) return 0;
-      const { waitForNodes } = await import('../flash/wait-for-nodes.ts');
-      const nodes = tokens.map(({ invitation }) => invitation.user);
-      out.note(`waiting for ${nodes.join(', ')}; a first boot takes about 3 minutes`);
-      const remind = (missing: readonly string[]) => out.note(stillMissing(missing));
-      const onNode = (node: string) => (json ? out.json({ online: node }) : out.line(`${node} is online`));
-      return (await waitForNodes(bus!, made, nodes, { onNode, remind, remindMs: REMIND_MS, signal })) ? 0 : 1;
+      out.note('waiting; a first boot takes about 3 minutes');
+      return (await made.untilOnline(TO_CHECK, out, json, signal)) ? 0 : 1;
     } finally {
-      await bus?.stop();
+      await made.close();
     }
   },
 });
-
-/** What to look at while nodes do not appear. */
-function stillMissing(missing: readonly string[]): string {
-  return (
-    `${missing.join(', ')}: not online yet. Check power and cable or Wi-Fi; whether the card shows up in the ` +
-    `router's list, and \`ping NAME.local\` answers; that the broker can be reached from there, as no firewall is in ` +
-    'between. Put the card back into this machine: tessera-first-boot.log on its boot volume says how far it came; without ' +
-    'that file the image did not read what was written, and was perhaps booted before.'
-  );
-}
-
-/** Tokens of --join and --join-file; the whole line that `tessera node invite` printed will do. */
-async function givenTokens(join: readonly string[], file: string | undefined): Promise<string[]> {
-  const text = file === undefined ? '' : await readOption('--join-file', file === '-' ? '/dev/stdin' : file);
-  const lines = text.split('\n').map((line) => line.trim());
-  return [...join, ...lines.filter((line) => line !== '').map((line) => line.split(/\s+/).at(-1)!)];
-}
-
-/** Invites nodes as `tessera node invite` does. */
-async function invited(
-  bus: Bus,
-  topics: ReturnType<typeof import('../../shared/protocol/topics.ts').topics>,
-  names: readonly string[],
-  server: string | undefined,
-): Promise<string[]> {
-  const [{ askRequest }, { nodeInvited }] = await Promise.all([
-    import('../../shared/runtime/requests.ts'),
-    import('../../shared/protocol/messages/requests.ts'),
-  ]);
-  const ask = (asked: Record<string, unknown>) => askRequest(bus, topics, 'node-invite', asked, nodeInvited);
-  const tokens: string[] = [];
-  for (const name of names) tokens.push((await inviteNode(name, INVITATION_S * names.length, ask, server)).token);
-  return tokens;
-}
-
-async function readOption(option: string, file: string): Promise<string> {
-  const { readText } = await import('../../shared/runtime/file.ts');
-  return readText(file).catch((error: Error) => {
-    throw new TesseraError('TESSERA_USAGE', `${option} ${file} cannot be read: ${error.message}`, {
-      hint: 'check the path and its permissions',
-      cause: error,
-    });
-  });
-}
 
 /** Asks a question at the terminal. */
 async function ask(question: string): Promise<string> {

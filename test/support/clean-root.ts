@@ -45,10 +45,16 @@ export function makeCleanRoot(root: string, stubs: Readonly<Record<string, strin
   }
 }
 
-/** Runs a command in such a root. Throws where its exit code is not 0. */
-export function runInRoot(root: string, ...words: readonly string[]): string {
+/** The words that run a command in such a root. */
+export function inCleanRoot(root: string, ...words: readonly string[]): string[] {
   const script =
     'mount --bind -o ro /usr "$1/usr" && mount --bind /dev "$1/dev" && mount -t proc proc "$1/proc" && root=$1 && ' +
     'shift && exec chroot "$root" env -i PATH=/stubs:/usr/sbin:/usr/bin "$@"';
-  return execFileSync('unshare', ['-m', 'sh', '-c', script, 'sh', root, ...words], { encoding: 'utf8' });
+  return ['unshare', '-m', 'sh', '-c', script, 'sh', root, ...words];
+}
+
+/** Runs a command in such a root. Throws where its exit code is not 0. */
+export function runInRoot(root: string, ...words: readonly string[]): void {
+  const [program, ...rest] = inCleanRoot(root, ...words);
+  execFileSync(program!, rest);
 }

@@ -1,7 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { makeCards, publicKeys, wifiOf } from '../../../cli/flash/make-cards.ts';
-import { readTokens } from '../../../cli/flash/tokens.ts';
-import { makeJoinToken } from '../../../shared/config/join.ts';
 
 /** If it fails, a card is made that boots and is out of reach for ever, or that gives a secret away. */
 
@@ -61,22 +59,5 @@ describe('the key of a Wi-Fi network', () => {
 
   it.each(['', 'x'.repeat(33), 'ü'.repeat(17)])('needs a name that a network can have, unlike %j', (ssid) => {
     expect(() => wifiOf({ ssid, passphrase: 'password' })).toThrow('--wifi has');
-  });
-});
-
-describe('tokens', () => {
-  const token = (user: string, server = 'mqtt://192.168.1.10:1883', expires = 2000) =>
-    makeJoinToken({ server, user, code: 'c'.repeat(43), expires, keys: ['k'] });
-
-  it('are one for each card', () => {
-    const read = readTokens([token('pi-1'), token('pi-2')], 1000);
-    expect(read.map(({ invitation }) => invitation.user)).toEqual(['pi-1', 'pi-2']);
-    expect(() => readTokens([token('pi-1'), token('pi-1')], 1000)).toThrow('two tokens are for pi-1');
-  });
-
-  it('that no card could join by are refused', () => {
-    expect(() => readTokens([token('pi-1')], 2000)).toThrow('the token of pi-1 expired');
-    for (const host of ['localhost', '127.0.0.1', '[::1]'])
-      expect(() => readTokens([token('pi-1', `mqtt://${host}:1883`)], 1000)).toThrow('is the card itself');
   });
 });

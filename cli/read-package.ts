@@ -1,19 +1,19 @@
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
-import { TesseraError } from '../../shared/errors.ts';
-import { readBytes, readText } from '../../shared/runtime/file.ts';
+import { TesseraError } from '../shared/errors.ts';
+import { readBytes, readText } from '../shared/runtime/file.ts';
 
 /** Bytes of a package that have its control file, which lies uncompressed in front. */
 const HEAD = 4096;
 
 /**
- * The Debian package of a bundle for 64-bit Raspberry Pis, checked against its SHA-256 where that lies beside it. Throws
+ * The Debian package of a bundle for an architecture, checked against its SHA-256 where that lies beside it. Throws
  * TESSERA_USAGE for any other file.
  */
-export async function readPackage(path: string): Promise<Buffer> {
+export async function readPackage(path: string, arch: 'arm64' | 'x64'): Promise<Buffer> {
   const wrong = (why: string, cause?: unknown): TesseraError =>
     new TesseraError('TESSERA_USAGE', `the package ${path} ${why}`, {
-      hint: 'make it with `npm run bundle -- --arch arm64`, and name it with --bundle FILE',
+      hint: `make it with \`npm run bundle -- --arch ${arch}\`, and name it with --bundle FILE`,
       cause,
     });
   const bytes = await readBytes(path).catch((error: Error) => {
@@ -22,7 +22,8 @@ export async function readPackage(path: string): Promise<Buffer> {
   const head = bytes.subarray(0, HEAD).toString('latin1');
   if (!head.startsWith('!<arch>\ndebian-binary') || !/^Package: tessera$/m.test(head))
     throw wrong('is no Debian package of Tessera');
-  if (!/^Architecture: arm64$/m.test(head)) throw wrong('is not for arm64');
+  const wanted = arch === 'x64' ? 'amd64' : arch;
+  if (/^Architecture: (\S+)$/m.exec(head)?.[1] !== wanted) throw wrong(`is not for ${wanted}`);
   const name = basename(path);
   const sums = await readText(path.replace(/\.deb$/, '.sha256')).catch(() => undefined);
   const sum = sums

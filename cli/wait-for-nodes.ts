@@ -1,5 +1,5 @@
-import type { Bus } from '../../shared/ports.ts';
-import type { Topics } from '../../shared/protocol/topics.ts';
+import type { Bus } from '../shared/ports.ts';
+import type { Topics } from '../shared/protocol/topics.ts';
 
 /** How waiting is told of. */
 export interface Waiting {
