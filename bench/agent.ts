@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { startBroker } from '../broker/broker.ts';
-import { AGENT_ENVIRONMENT } from '../bundle/content.ts';
+import { AGENT_ENVIRONMENT } from '../bundle/launcher.ts';
 import { startAgentProcess } from '../cli/agent-process.ts';
 import { integer, positive, type Values, valueOr } from '../cli/options.ts';
 import { piecesOf } from '../shared/node/pieces.ts';

@@ -35,6 +35,8 @@ export interface EnrolmentOptions {
   /** The broker's address as other machines reach it. */
   readonly server: string;
   readonly tls?: ListenTls | undefined;
+  /** Public keys that releases of the program are signed with. */
+  readonly updateKeys?: readonly string[] | undefined;
   readonly log: Log;
   /** Unix seconds. */
   readonly now?: () => number;
@@ -89,12 +91,12 @@ export class EnrolmentService {
 
   /** Gives a user a password or an invitation; throws TESSERA_CONFIG for an invalid name. */
   async invite(asked: Omit<NodeInvite, 'transaction'>): Promise<NodeInvited> {
-    const { credentials, base, server, tls, log } = this.#options;
+    const { credentials, base, server, tls, updateKeys = [], log } = this.#options;
     const { name, salt, hash, expires_s } = asked;
     const role = roleOf(asked.role);
     const keys = [...new Set([...this.#keys.values()].reverse())].slice(0, MAX_KEYS);
     const ca = tls === undefined ? undefined : ownAuthority(tls);
-    const about = { server, base, keys, ...(ca === undefined ? {} : { ca }) };
+    const about = { server, base, keys, update_keys: [...updateKeys], ...(ca === undefined ? {} : { ca }) };
     if (expires_s === undefined) {
       const user = await credentials.admit(role, name, { salt, hash });
       log.info(`${user} has a new password`);

@@ -12,8 +12,9 @@ import { readBytes } from '../shared/runtime/file.ts';
 import { makeTemporaryFolder } from '../shared/runtime/folder.ts';
 import { packageFolder, packageVersion } from '../shared/runtime/version.ts';
 import { type Entry, tar } from './archive.ts';
-import { type Arch, billOfMaterials, isNeeded, LAUNCHER } from './content.ts';
+import { type Arch, billOfMaterials, isNeeded } from './content.ts';
 import { debianPackage } from './debian.ts';
+import { LAUNCHER } from './launcher.ts';
 import { componentsIn, fetchNode, filesBelow, installPackages } from './packages.ts';
 
 /** A bundle as an archive, which is unpacked at the root, and as a Debian package of the same files. */

@@ -52,23 +52,3 @@ export function billOfMaterials(
     2,
   )}\n`;
 }
-
-/** How an agent is started: with one heap of the C library and a small young generation, it needs 25 MB less. */
-export const AGENT_ENVIRONMENT = { MALLOC_ARENA_MAX: '1', NODE_OPTIONS: '--max-semi-space-size=1' } as const;
-
-/** `bin/tessera`: starts the bundle's own Node, from whatever link it is called by. */
-export const LAUNCHER = `#!/bin/sh
-here=$(readlink -f "$0")
-here=\${here%/bin/tessera}
-case $0 in
-/*) TESSERA_LAUNCHER=$0 ;;
-*/*) TESSERA_LAUNCHER=$PWD/$0 ;;
-*) TESSERA_LAUNCHER=$(command -v "$0") ;;
-esac
-export TESSERA_LAUNCHER
-if [ "$1" = agent ]; then
-  export MALLOC_ARENA_MAX="\${MALLOC_ARENA_MAX:-${AGENT_ENVIRONMENT.MALLOC_ARENA_MAX}}"
-  export NODE_OPTIONS="${AGENT_ENVIRONMENT.NODE_OPTIONS} $NODE_OPTIONS"
-fi
-exec "$here/bin/node" "$here/app/dist/cli/main.js" "$@"
-`;

@@ -1,8 +1,7 @@
 import { startBroker } from '../broker/broker.ts';
 import type { RunningBroker } from '../broker/broker-options.ts';
 import type { CentralSessionLimits } from '../broker/central-session.ts';
-import type { Credentials } from '../broker/credentials.ts';
-import { EnrolmentService } from '../broker/enrolment-service.ts';
+import { type EnrolmentOptions, EnrolmentService } from '../broker/enrolment-service.ts';
 import type { ListenTls } from '../broker/listen.ts';
 import type { Central } from '../central/central.ts';
 import type { BrokerConnection, CentralOptions } from '../central/central-options.ts';
@@ -21,7 +20,7 @@ export interface ClusterOptions {
   readonly listen?: readonly string[];
   readonly bus?: BrokerConnection;
   /** Who may come from other machines, and the broker's address as those reach it. */
-  readonly remoteAccess?: { readonly credentials: Credentials; readonly server: string };
+  readonly remoteAccess?: Pick<EnrolmentOptions, 'credentials' | 'server' | 'updateKeys'>;
   readonly tls?: ListenTls | undefined;
   /** Starts the bridge of the embedded broker, if it is to have one. */
   readonly bridge?: (broker: RunningBroker) => Promise<{ stop(): Promise<void> } | undefined>;

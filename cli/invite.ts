@@ -39,7 +39,7 @@ export async function inviteNode(
 ): Promise<NodeInvitation> {
   const code = newSecret();
   const invited = await ask({ role: 'node', name, ...hashSecret(code), expires_s: expiresS });
-  const { user, base, ca, keys, expires = 0 } = invited;
+  const { user, base, ca, keys, update_keys = [], expires = 0 } = invited;
   const token = makeJoinToken({
     server: server ?? invited.server,
     user,
@@ -48,6 +48,7 @@ export async function inviteNode(
     ...(base === 'tessera' ? {} : { base }),
     ...(ca === undefined ? {} : { ca }),
     keys,
+    ...(update_keys.length === 0 ? {} : { update_keys }),
   });
   return { user, token, expires };
 }

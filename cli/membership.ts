@@ -24,6 +24,8 @@ export interface WayIn {
   readonly base: string;
   readonly id: string | undefined;
   readonly trustedKeys: readonly string[];
+  /** Keys whose releases of the program it runs. */
+  readonly updateKeys: readonly string[];
   /** Whether it joined by an invitation, now or earlier. */
   readonly isMember: boolean;
 }
@@ -55,7 +57,7 @@ export async function wayIn(invitation: Invitation | undefined, where: Circumsta
  */
 async function keptMembership(where: Circumstances): Promise<WayIn> {
   const { loaded, id, stateDir, log } = where;
-  const { mqtt, node } = loaded.config;
+  const { mqtt, node, updates } = loaded.config;
   const member = await readMembership(stateDir);
   const isElsewhere = isSaid(where, 'mqtt.server') && mqtt.server !== member?.server;
   const isOther = mqtt.user !== undefined || mqtt.password !== undefined || mqtt.cert !== undefined;
@@ -64,13 +66,13 @@ async function keptMembership(where: Circumstances): Promise<WayIn> {
   if (member !== undefined)
     log.debug(`this machine joined ${member.server} as ${member.user}, but is configured for another broker or user`);
   const { clientId: _, log: __, ...bus } = await busOptions(loaded.config, '', log);
-  return { bus, base: mqtt.base_topic, id, trustedKeys: node.trusted_keys, isMember: false };
+  return { bus, base: mqtt.base_topic, id, trustedKeys: node.trusted_keys, updateKeys: updates.keys, isMember: false };
 }
 
 /** The connection of a member; explicit configuration overrides it. */
 async function asMember(member: Invitation | Membership, where: Circumstances): Promise<WayIn> {
   const { loaded, log } = where;
-  const { mqtt, node } = loaded.config;
+  const { mqtt, node, updates } = loaded.config;
   const { clientId: _, log: __, ...bus } = await busOptions(loaded.config, '', log);
   return {
     bus: {
@@ -83,6 +85,7 @@ async function asMember(member: Invitation | Membership, where: Circumstances): 
     base: isSaid(where, 'mqtt.base_topic') ? mqtt.base_topic : (member.base ?? 'tessera'),
     id: member.user,
     trustedKeys: [...member.keys, ...node.trusted_keys],
+    updateKeys: [...(member.update_keys ?? []), ...updates.keys],
     isMember: true,
   };
 }

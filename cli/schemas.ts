@@ -50,6 +50,7 @@ import {
 } from '../shared/protocol/messages/requests.ts';
 import { outputsMessage, resultObject } from '../shared/protocol/messages/result.ts';
 import { frameTrace } from '../shared/protocol/messages/trace.ts';
+import { updateManifest, updateReport } from '../shared/protocol/messages/update.ts';
 import { resultMessage, tensorMessage, workMessage } from '../shared/protocol/messages/work.ts';
 import { z } from '../shared/schema.ts';
 
@@ -75,6 +76,8 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   'central-models': { what: '<base>/central/central/models', schema: centralModels },
   'plan-progress': { what: '<base>/plan/<model>/progress', schema: planPreparation },
   'plan-status': { what: '<base>/plan/<model>', schema: planStatus },
+  update: { what: '<base>/update', schema: updateManifest },
+  'node-update': { what: '<base>/node/<node>/update', schema: updateReport },
   'node-event': { what: '<base>/event/node/<node>', schema: nodeEvent },
   'node-health': { what: '<base>/node/<node>/health', schema: nodeHealth },
   'object-event': { what: '<base>/event/camera/<camera>', schema: objectEvent },

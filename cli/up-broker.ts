@@ -84,7 +84,7 @@ export async function ownBroker(
   const isEverywhere = address.host === '0.0.0.0' || address.host === '::';
   const local = tls !== undefined ? ['mqtt://127.0.0.1:0'] : isEverywhere ? [] : [`mqtt://127.0.0.1:${port}`];
   const listen = [...local, `${scheme}://${urlHost(address.host)}:${port}`];
-  return { listen, remoteAccess: { credentials, server }, tls };
+  return { listen, remoteAccess: { credentials, server, updateKeys: settings.updates.keys }, tls };
 }
 
 /** The broker as `broker.listen` of the configuration says it. */
@@ -114,7 +114,8 @@ async function configuredBroker(
       },
     );
   const server = `${advertised.scheme}://${urlHost(reachableHost(advertised.host))}:${advertised.port}`;
-  return { listen, remoteAccess: { credentials: await createCredentials(join(stateDir, 'broker')), server }, tls };
+  const credentials = await createCredentials(join(stateDir, 'broker'));
+  return { listen, remoteAccess: { credentials, server, updateKeys: settings.updates.keys }, tls };
 }
 
 /** The certificates of a configuration for processes that may not see its file. */

@@ -37,6 +37,7 @@ import { announce } from './presence.ts';
 import { openSettings } from './settings-file.ts';
 import { watchSystemMetrics } from './system-metrics.ts';
 import { TopicFrames } from './topic-frames.ts';
+import { type UpdateOptions, Updater } from './update/updater.ts';
 
 /** How a node agent runs. */
 export interface AgentOptions {
@@ -61,6 +62,7 @@ export interface AgentOptions {
   readonly cameras?: readonly AgentCamera[] | undefined;
   /** Is given a function that resolves when the inference thread answers. */
   readonly watch?: ((answers: () => Promise<void>) => void) | undefined;
+  readonly updates?: UpdateOptions | undefined;
   readonly log: Log;
 }
 
@@ -75,6 +77,8 @@ export interface Agent {
   readonly id: string;
   /** Resolves with the reason when the broker refuses this node, which it admitted before. */
   readonly refused: Promise<TesseraError>;
+  /** Resolves when the process has to end, so that another release of the program can start. */
+  readonly replaced: Promise<void>;
   /** Publishes `offline` and ends everything, within 8 s. Idempotent. */
   stop(): Promise<void>;
 }
@@ -204,6 +208,23 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     log,
   });
 
+  let onReplaced: () => void = () => {};
+  const replaced = new Promise<void>((resolve) => {
+    onReplaced = resolve;
+  });
+  const updater =
+    options.updates &&
+    (await Updater.start(options.updates, {
+      id,
+      bus,
+      topics,
+      isIdle: () => service.work.waiting === 0 && service.regionStats.bytes === 0,
+      health: () => ({ connected: bus.connected, ...service.work.outcomes }),
+      answers: () => executor.answers(),
+      onEnd: onReplaced,
+      log,
+    }));
+
   // After the node is announced: central takes frames of nodes that it knows.
   const { plans, work } = service;
   const holder = new FrameHolder({ plans, regions: work.regions, executor, now });
@@ -231,8 +252,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   return {
     id,
     refused,
+    replaced,
     stop: () => {
       stopping ??= (async () => {
+        updater?.stop();
         metrics.stop();
         topicFrames.stop();
         await cameras.stop();

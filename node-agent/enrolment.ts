@@ -36,6 +36,7 @@ const membership = z.object({
   user: z.string(),
   password: z.string(),
   keys: z.array(z.string()).min(1),
+  update_keys: z.array(z.string()).optional(),
   /** SHA-256 of the code with which it joined. */
   invitation: z.string(),
 });
@@ -67,7 +68,7 @@ export interface EnrolOptions {
  */
 export async function enrol(invitation: Invitation, options: EnrolOptions): Promise<Membership> {
   const { stateDir, log } = options;
-  const { server, user, code, keys, ca, base = 'tessera' } = invitation;
+  const { server, user, code, keys, update_keys, ca, base = 'tessera' } = invitation;
   const hash = createHash('sha256').update(code).digest('hex');
   const member = await readMembership(stateDir);
   if (member?.invitation === hash) return member;
@@ -75,7 +76,7 @@ export async function enrol(invitation: Invitation, options: EnrolOptions): Prom
   const file = join(stateDir, APPLYING);
   const earlier = await read(file).catch(() => undefined);
   const password = earlier?.invitation === hash ? earlier.password : newSecret();
-  const about = { version: 1, server, base, user, password, keys, invitation: hash } as const;
+  const about = { version: 1, server, base, user, password, keys, update_keys, invitation: hash } as const;
   const applying: Membership = { ...about, ...(ca === undefined ? {} : { ca }) };
   await writeWhole(placeOf(file), `${JSON.stringify(applying, null, 2)}\n`);
   await untilTaken(invitation, joinPassword(code, password), options);

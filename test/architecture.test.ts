@@ -58,7 +58,8 @@ const PURE = [
   /^central\/(leadership\/election(-events)?|journal\/frame-tracker|ingest\/pending)\.ts$/,
   /^broker\/policy\.ts$/,
   /^cli\/flash\/(card|cmdline|cloud-init|first-boot|firstrun|install-script|partition|preseed)\.ts$/,
-  /^bundle\/(archive|content|debian)\.ts$/,
+  /^bundle\/(archive|content|debian|launcher)\.ts$/,
+  /^node-agent\/update\/(aim|trial)\.ts$/,
 ];
 
 /** Files that may import each other: the two halves of one definition. */

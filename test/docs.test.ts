@@ -74,6 +74,8 @@ describe('docs/protocol.md', () => {
       named.nodeInfo('<node>'),
       named.heartbeat('<node>'),
       named.nodeHealth('<node>'),
+      named.nodeUpdate('<node>'),
+      named.update,
       named.stats,
       named.plan('<model>'),
       named.trace('<camera>'),

@@ -16,6 +16,9 @@ import {
 } from '../options.ts';
 import { serviceNotices } from '../service/notices.ts';
 
+/** Exit code that has the launcher of a bundle start another release (bundle/launcher.ts). */
+const REPLACED = 75;
+
 /** `tessera agent`: one node. */
 export const command = defineCommand({
   description:
@@ -90,10 +93,10 @@ export const command = defineCommand({
     const log = await openLog(config, given ?? member?.user ?? 'node');
     const way = await wayIn(invitation, { loaded, id: given, stateDir, log, signal });
     if (way === undefined) return 0;
-    const { bus, base, trustedKeys } = way;
+    const { bus, base, trustedKeys, updateKeys } = way;
     const name = await nodeIdentity(way.id, stateDir);
     const { threads, memoryMb } = machineDefaults();
-    await runAgent({
+    const end = await runAgent({
       bus: { ...bus, patient: true },
       base,
       id: name,
@@ -101,6 +104,13 @@ export const command = defineCommand({
       threads: config.node.threads === 'auto' ? threads : config.node.threads,
       sessionMemoryMb: config.node.memory_mb === 'auto' ? memoryMb : config.node.memory_mb,
       trustedKeys,
+      updates: {
+        releases: process.env.TESSERA_RELEASES,
+        installed: process.env.TESSERA_INSTALLED,
+        isTrial: process.env.TESSERA_TRIAL === 'yes',
+        trialS: config.updates.trial_s,
+        keys: updateKeys,
+      },
       stateDir,
       cameras: await agentCameras(options.camera, options.fps, config.cameras, name),
       watch: (answers) => notices.watch(answers),
@@ -113,7 +123,7 @@ export const command = defineCommand({
     }).catch((error: unknown) => {
       throw explained(error, way);
     });
-    return 0;
+    return end === 'replaced' ? REPLACED : 0;
   },
 });
 

@@ -96,6 +96,7 @@ export const command = defineCommand({
       base,
       server: await reachable(broker.urls),
       tls,
+      updateKeys: config.updates.keys,
       log,
     });
     serviceNotices(signal);

@@ -4,7 +4,7 @@ import { z } from '../schema.ts';
 /**
  * Join tokens: everything that a second machine needs to join, as one word for a command line.
  *
- *     token    = "tessera1." base64url(JSON {server, user, code, expires, base, ca, keys})
+ *     token    = "tessera1." base64url(JSON {server, user, code, expires, base, ca, keys, update_keys})
  *     password = "join1." code "." secret
  *
  * The code is valid for one use: with it in the password of its first connection (MQTT 3.1.1 section 3.1.3.5) the node
@@ -29,6 +29,8 @@ const invitation = z.object({
   ca: z.string().max(16_384).optional(),
   /** Public keys of central: the node runs only models that one of them signed. */
   keys: z.array(z.string().max(64)).min(1).max(4),
+  /** Public keys of those who make bundles: the node runs only releases that one of them signed. */
+  update_keys: z.array(z.string().max(64)).max(4).optional(),
 });
 /** The content of a join token. */
 export type Invitation = z.infer<typeof invitation>;

@@ -191,6 +191,26 @@ const http = z.strictObject({
   port: z.number().int().min(1).max(65_535).default(7373).describe('`tessera up` takes the next free one by default'),
 });
 
+/** New versions of the program on nodes. */
+const updates = z.strictObject({
+  keys: z
+    .array(
+      z
+        .string()
+        .regex(/^ed25519:[A-Za-z0-9_-]{43}$/, 'expected ed25519: and 43 characters, as npm run bundle prints it'),
+    )
+    .max(4)
+    .default([])
+    .describe('a node runs only releases signed by one of these; the broker gives them to the nodes that it invites'),
+  folder: text.optional().describe("folder of releases that central's page serves to nodes, under /updates/"),
+  trial_s: z
+    .number()
+    .min(1)
+    .max(600)
+    .default(180)
+    .describe('seconds for which a new version has to stay healthy on a node before the node keeps it'),
+});
+
 const share = z.number().min(0).max(1);
 const source = text
   .refine((name) => typeof parseSource(name) !== 'string' && name !== '-', { error: sourceFault })
@@ -342,6 +362,7 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   http: http.prefault({}),
+  updates: updates.prefault({}),
   log: z
     .strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
@@ -364,4 +385,5 @@ export const PATH_KEYS: readonly string[] = [
   'broker.ca',
   'models.dir',
   'models.signing_key',
+  'updates.folder',
 ];

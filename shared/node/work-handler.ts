@@ -46,6 +46,8 @@ const LOOK_MS = 30_000;
  */
 export class WorkHandler {
   readonly rate = new PartRate();
+  /** Parts that were made here, and that the runtime could not make, since the start. */
+  readonly outcomes = { made: 0, failed: 0 };
   /** The regions of this node. */
   readonly regions: RegionIndex<HeldPart>;
   readonly #options: WorkHandlerOptions;
@@ -230,6 +232,8 @@ export class WorkHandler {
       parts: item.parts.map(({ t_id }) => handle.parts.get(t_id)!),
       ended: (part, outcome) => {
         if ('out' in outcome) this.rate.add(outcome.compute_ms);
+        if ('out' in outcome) this.outcomes.made++;
+        else if (outcome.error.code === 'run-failed') this.outcomes.failed++;
         this.#ended(part, 'out' in outcome, 'error' in outcome ? outcome.error.regions : undefined);
       },
       answer: (tiles, queueMs) => this.#answer(from, repeated, tiles, queueMs),

@@ -4,6 +4,7 @@ import { type FileHandle, open, realpath, stat } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { devNull } from 'node:os';
 import { isAbsolute, relative, resolve, sep } from 'node:path';
+import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 
 /**
@@ -100,6 +101,16 @@ export async function fileWithin(folder: string, name: string): Promise<string> 
   if (real !== undefined && !isWithin(await realpath(folder), real))
     throw new Error(`is a link to ${real}, outside of ${folder}`);
   return path;
+}
+
+/** The size of a regular file of any size, and a stream of its bytes from `start` on. */
+export async function fileStream(
+  path: string,
+  start = 0,
+): Promise<{ readonly size: number; readonly bytes: Readable }> {
+  const file = await openFile(path);
+  const { size } = await file.stat();
+  return { size, bytes: file.createReadStream({ start }) };
 }
 
 /** SHA-256 of a regular file of any size, lower-case hex. */

@@ -42,7 +42,7 @@ export function signedBytes({ name, picture, skeleton, blobs, slices = [] }: Mod
 
 /** Whether a text is a public key as it is written here. */
 export function isPublicKey(text: string): boolean {
-  return /^ed25519:[A-Za-z0-9_-]{43}$/.test(text) && keyOf(text) !== undefined;
+  return /^ed25519:[A-Za-z0-9_-]{43}$/.test(text) && publicKeyOf(text) !== undefined;
 }
 
 /** Throws TESSERA_SIGNATURE unless one of `keys` signed the manifest. */
@@ -54,14 +54,15 @@ export function requireSignature(manifest: ModelManifest, keys: readonly string[
     throw refused('not signed, and this node runs signed models only', 'Run a central that signs its models.');
   const bytes = signedBytes(manifest);
   const isSigned = keys.some((text) => {
-    const key = keyOf(text);
+    const key = publicKeyOf(text);
     return key !== undefined && verify(null, bytes, key, signature);
   });
   if (!isSigned)
     throw refused('not signed by the key that this node trusts', 'If central has a new key, invite the node again.');
 }
 
-function keyOf(text: string): KeyObject | undefined {
+/** The key of a text that is a public key as it is written here; undefined for any other. */
+export function publicKeyOf(text: string): KeyObject | undefined {
   try {
     return createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: text.slice(PREFIX.length) }, format: 'jwk' });
   } catch {

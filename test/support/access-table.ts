@@ -37,6 +37,8 @@ export const ACCESS_TABLE: readonly (readonly [topic: string, publish: string, s
   [t.nodeStatus('pi-2'), 'central admin local', 'central node viewer home admin local'],
   [t.nodeInfo('pi-2'), 'central admin local', 'central viewer home admin local'],
   [t.nodeStatus('pi-10'), 'central admin local', 'central node viewer home admin local'],
+  [t.update, 'central admin local', 'central node viewer home admin local'],
+  [t.nodeUpdate('pi-1'), 'central node admin local', 'central node viewer home admin local'],
   [t.stats, 'central admin local', 'central viewer home admin local'],
   [t.brokerStats, 'admin local', 'central viewer home admin local'],
   [t.plan('person'), 'central admin local', 'central viewer home admin local'],

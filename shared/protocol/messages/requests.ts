@@ -43,6 +43,8 @@ export const nodeInvited = z.object({
   ca: z.string().max(16_384).optional(),
   /** Public keys of the known centrals. */
   keys: z.array(text).max(4),
+  /** Public keys that releases of the program are signed with. */
+  update_keys: z.array(text).max(4).optional(),
   /** Unix seconds. */
   expires: z.number().optional(),
 });

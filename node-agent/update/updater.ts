@@ -1,0 +1,289 @@
+import { execFile } from 'node:child_process';
+import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { failureOf, TesseraError } from '../../shared/errors.ts';
+import type { Bus, Log, Message } from '../../shared/ports.ts';
+import { type UpdateManifest, type UpdateReport, updateManifest } from '../../shared/protocol/messages/update.ts';
+import { MAX_STATE_BYTES } from '../../shared/protocol/node-registry.ts';
+import type { Topics } from '../../shared/protocol/topics.ts';
+import { Backoff } from '../../shared/runtime/backoff.ts';
+import { signedRelease } from '../../shared/runtime/release-signature.ts';
+import { packageFolder, packageVersion } from '../../shared/runtime/version.ts';
+import { type Aim, aimOf } from './aim.ts';
+import { download } from './download.ts';
+import { MOST_INTERRUPTED, Releases } from './releases.ts';
+import { faultOf, finalFaultOf, type Health } from './trial.ts';
+
+/** How an agent's program is updated. */
+export interface UpdateOptions {
+  /** Folder of releases, and the folder of the installed one, as the launcher says; absent: this program is no bundle. */
+  readonly releases: string | undefined;
+  readonly installed: string | undefined;
+  /** Whether this release is on trial, for so many seconds. */
+  readonly isTrial: boolean;
+  readonly trialS: number;
+  /** Public keys, one of which must have signed a release. */
+  readonly keys: readonly string[];
+}
+
+/** What the updater needs of its agent. */
+export interface UpdaterDeps {
+  readonly id: string;
+  readonly bus: Bus;
+  readonly topics: Topics;
+  /** Whether the node has nothing to do, and keeps nothing for others. */
+  readonly isIdle: () => boolean;
+  readonly health: () => Health;
+  /** Resolves when the inference thread answers. */
+  readonly answers: () => Promise<void>;
+  /** The process has to end so that the launcher starts another release: to try it, or because this one is given up. */
+  readonly onEnd: () => void;
+  readonly log: Log;
+}
+
+/** A self-test takes seconds on a Raspberry Pi. */
+const SELF_TEST_MS = 120_000;
+/** The inference thread may be loading a network, ms. */
+const ANSWER_MS = 30_000;
+/** Without an end of its work a node switches all the same after so long, ms: others take the work over. */
+const DRAIN_MS = 60_000;
+const LOOK_MS = 1000;
+const IDLE_LOOK_MS = 100;
+
+/**
+ * Keeps the program of a node up to date.
+ *
+ *   idle --announced for it--> downloading --> testing --> ready --its turn, and no work--> switching: the process ends
+ *   started on trial --well for its time--> idle (kept)      --a fault--> the process ends, and the launcher goes back
+ *
+ * 1. Nothing is unpacked that is not signed and whole, and nothing is tried that did not pass its own self-test here.
+ * 2. What is reported is the version that runs.
+ * 3. A failure that may pass is tried again, for as long as it is announced; another one is not.
+ */
+export class Updater {
+  readonly #options: UpdateOptions;
+  readonly #deps: UpdaterDeps;
+  readonly #releases: Releases | undefined;
+  #manifest: UpdateManifest | undefined;
+  #report: UpdateReport = { v: 1, version: packageVersion(), state: 'idle' };
+  #isTrial: boolean;
+  #isBusy = false;
+  #isAsked = false;
+  readonly #stopped = new AbortController();
+
+  private constructor(options: UpdateOptions, deps: UpdaterDeps, releases: Releases | undefined) {
+    this.#options = options;
+    this.#deps = deps;
+    this.#releases = releases;
+    this.#isTrial = options.isTrial && releases !== undefined;
+  }
+
+  /** Starts it. Throws TESSERA_STORAGE where the folder of releases cannot be used. */
+  static async start(options: UpdateOptions, deps: UpdaterDeps): Promise<Updater> {
+    const { releases: folder, installed } = options;
+    const isBundle = folder !== undefined && installed !== undefined;
+    const releases = isBundle ? await Releases.open(folder, installed, dirname(packageFolder())) : undefined;
+    const updater = new Updater(options, deps, releases);
+    const { bus, topics, log } = deps;
+    bus.onConnect(() => updater.#publish());
+    if (updater.#isTrial) void updater.#passTrial(releases!);
+    await bus
+      .subscribe(topics.update, 1, (message) => updater.#receive(message))
+      .catch((error: unknown) => {
+        log.warn(`updates cannot be followed: ${failureOf(error).message}`);
+      });
+    return updater;
+  }
+
+  stop(): void {
+    this.#stopped.abort();
+  }
+
+  #receive({ payload }: Message): void {
+    this.#manifest = payload.byteLength > MAX_STATE_BYTES ? undefined : read(payload);
+    this.#look();
+  }
+
+  /** Looks at the announcement, and again if it changes meanwhile. */
+  #look(): void {
+    this.#isAsked = true;
+    if (!this.#isBusy) void this.#actWhileAsked();
+  }
+
+  async #actWhileAsked(): Promise<void> {
+    this.#isBusy = true;
+    while (this.#isAsked && !this.#stopped.signal.aborted) {
+      this.#isAsked = false;
+      await this.#act().catch((error: unknown) => {
+        if (!this.#stopped.signal.aborted) this.#deps.log.error(`update: ${failureOf(error).message}`);
+      });
+    }
+    this.#isBusy = false;
+  }
+
+  async #act(): Promise<void> {
+    if (this.#isTrial) return;
+    const aim = this.#aim();
+    if (aim.kind === 'none') return this.#say({ state: 'idle' });
+    const { to } = aim;
+    if (aim.kind === 'refused' || aim.kind === 'failed') return this.#say({ state: aim.kind, to, text: aim.text });
+    const releases = this.#releases!;
+    const { prepare = [], paused = true } = this.#manifest ?? {};
+    if (aim.kind === 'install' && !releases.has(to)) {
+      if (paused || !prepare.includes(this.#deps.id)) return this.#say({ state: 'idle' });
+      const fault = await this.#prepare(aim, releases);
+      if (fault !== undefined) return this.#say({ state: 'refused', to, text: fault });
+    }
+    this.#say({ state: 'ready', to });
+    if (!(await this.#untilTurn(to))) return;
+    await releases.begin(to, this.#manifest!.since, aim.kind === 'install' ? aim.minimum : undefined);
+    this.#deps.log.info(`version ${to} is tried now`);
+    this.#say({ state: 'switching', to });
+    this.#deps.onEnd();
+    this.stop();
+  }
+
+  #aim(): Aim {
+    const { id } = this.#deps;
+    const running = packageVersion();
+    const manifest = this.#manifest;
+    if (manifest === undefined) return { kind: 'none' };
+    const { previous, minimum = '0.0.0', failed } = this.#releases ?? {};
+    const platform = `${process.platform}-${process.arch}`;
+    const isOver = failed !== undefined && failed.interrupted >= MOST_INTERRUPTED;
+    const standing = { id, running, platform, previous, minimum, failed: isOver ? failed : undefined };
+    const aim = aimOf(manifest, standing, ({ text, signature }) => signedRelease(text, signature, this.#options.keys));
+    if (this.#releases !== undefined || aim.kind === 'none') return aim;
+    const text = 'this agent was not started from a bundle: update it as it was installed';
+    return { kind: 'refused', to: manifest.version, text };
+  }
+
+  /** Downloads, unpacks and tests a release; returns why it cannot run here. */
+  async #prepare(
+    { to, url, sha256 }: Extract<Aim, { kind: 'install' }>,
+    releases: Releases,
+  ): Promise<string | undefined> {
+    const backoff = new Backoff({ firstMs: 2000, maxMs: 300_000 });
+    const { signal } = this.#stopped;
+    for (;;) {
+      const file = releases.download(sha256);
+      try {
+        this.#say({ state: 'downloading', to });
+        const onProgress = (bytes: number, of: number): void => this.#say({ state: 'downloading', to, bytes, of });
+        await download({ url, sha256, file, onProgress, signal });
+        await releases.unpack(file, to);
+        this.#say({ state: 'testing', to });
+        return await this.#selfTest(to, releases);
+      } catch (error) {
+        signal.throwIfAborted();
+        const { message } = failureOf(error);
+        if (error instanceof TesseraError && error.code === 'TESSERA_SIGNATURE') return message;
+        this.#deps.log.warn(`version ${to} is not here yet: ${message}`);
+        this.#say({ state: 'downloading', to, text: message });
+        await sleep(backoff.next(performance.now()), undefined, { signal });
+        const aim = this.#aim();
+        if (aim.kind !== 'install' || aim.sha256 !== sha256) return 'it is announced no longer';
+      }
+    }
+  }
+
+  /** Why a release does not work on this machine. */
+  async #selfTest(to: string, releases: Releases): Promise<string | undefined> {
+    const env = { ...process.env, TESSERA_RELEASES: '', NODE_OPTIONS: '' };
+    try {
+      const limits = { timeout: SELF_TEST_MS, killSignal: 'SIGKILL', env } as const;
+      const { stdout } = await promisify(execFile)(releases.program(to), ['--self-test', '--json'], limits);
+      const { version } = JSON.parse(stdout) as { readonly version?: string };
+      if (version === to) return undefined;
+      throw new Error(`it says that it is version ${version}`);
+    } catch (error) {
+      await releases.remove(to);
+      const { stderr = '', message } = error as { readonly stderr?: string; readonly message: string };
+      const [why] = (stderr.trim() || message).split('\n');
+      return `it does not pass its self-test on this machine: ${why!.slice(0, 300)}`;
+    }
+  }
+
+  /** Whether it is this node's turn, once the node has no work. */
+  async #untilTurn(to: string): Promise<boolean> {
+    const isTurn = (): boolean => {
+      const aim = this.#aim();
+      return (
+        (aim.kind === 'install' || aim.kind === 'rollback') &&
+        aim.to === to &&
+        this.#manifest?.paused === false &&
+        this.#manifest.turn.includes(this.#deps.id)
+      );
+    };
+    const end = performance.now() + DRAIN_MS;
+    while (isTurn() && !this.#deps.isIdle() && performance.now() < end && !this.#stopped.signal.aborted)
+      await sleep(IDLE_LOOK_MS);
+    return isTurn() && !this.#stopped.signal.aborted;
+  }
+
+  /** Keeps this release when it was well for its time, or gives it up. */
+  async #passTrial(releases: Releases): Promise<void> {
+    const { bus, health, answers, onEnd, log } = this.#deps;
+    this.#say({ state: 'trial', to: packageVersion() });
+    await new Promise<void>((resolve) => bus.onConnect(resolve));
+    await releases.online();
+    const end = performance.now() + this.#options.trialS * 1000;
+    let fault: string | undefined;
+    while (fault === undefined && performance.now() < end && !this.#stopped.signal.aborted) {
+      await sleep(LOOK_MS);
+      fault = faultOf(health());
+    }
+    if (this.#stopped.signal.aborted) return;
+    const isAnswered =
+      fault === undefined && (await Promise.race([answers().then(() => true), sleep(ANSWER_MS, false)]));
+    fault ??= finalFaultOf(health(), isAnswered);
+    try {
+      if (fault === undefined) await releases.keep();
+    } catch (error) {
+      fault = failureOf(error).message;
+    }
+    if (fault !== undefined) {
+      log.error(`version ${packageVersion()} is given up: ${fault}`);
+      await releases.giveUp(fault).catch(() => {});
+      onEnd();
+      return;
+    }
+    log.info(`version ${packageVersion()} was well for ${this.#options.trialS} s and is kept`);
+    this.#isTrial = false;
+    this.#look();
+    this.#say({ state: 'idle' });
+  }
+
+  #say(state: Omit<UpdateReport, 'v' | 'version' | 'previous'>): void {
+    const { previous } = this.#releases ?? {};
+    const before = JSON.stringify(this.#report);
+    this.#report = { v: 1, version: packageVersion(), ...state, ...(previous === undefined ? {} : { previous }) };
+    if (state.bytes !== undefined && !this.#isStep(before, state.bytes, state.of!)) return;
+    if (JSON.stringify(this.#report) !== before) this.#publish();
+  }
+
+  /** Progress is published in steps of a twentieth. */
+  #isStep(before: string, bytes: number, of: number): boolean {
+    const { bytes: earlier = 0 } = JSON.parse(before) as UpdateReport;
+    return Math.floor((20 * earlier) / of) < Math.floor((20 * bytes) / of);
+  }
+
+  #publish(): void {
+    const { bus, topics, id, log } = this.#deps;
+    if (!bus.connected) return;
+    bus
+      .publish(topics.nodeUpdate(id), JSON.stringify(this.#report), { qos: 1, retain: true })
+      .catch((error: unknown) => {
+        log.warn(`the state of an update could not be reported: ${failureOf(error).message}`);
+      });
+  }
+}
+
+function read(payload: Uint8Array): UpdateManifest | undefined {
+  try {
+    return updateManifest.parse(JSON.parse(new TextDecoder().decode(payload)));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,20 @@
+import { describe, expect, it } from 'vitest';
+import { faultOf, finalFaultOf } from '../../../node-agent/update/trial.ts';
+
+const well = { connected: true, made: 3, failed: 1 };
+
+describe('a release on trial', () => {
+  it('is given up early when it fails at all that it is given', () => {
+    expect(faultOf({ ...well, made: 0, failed: 2 })).toBeUndefined();
+    expect(faultOf({ ...well, made: 0, failed: 3 })).toMatch(/all of the 3 parts/);
+    expect(faultOf({ ...well, made: 1, failed: 30 })).toBeUndefined();
+  });
+
+  it('is kept when it is connected, its thread answers, and it did work where there was some', () => {
+    expect(finalFaultOf(well, true)).toBeUndefined();
+    expect(finalFaultOf({ ...well, made: 0, failed: 0 }, true)).toBeUndefined();
+    expect(finalFaultOf({ ...well, connected: false }, true)).toMatch(/no connection/);
+    expect(finalFaultOf(well, false)).toMatch(/does not answer/);
+    expect(finalFaultOf({ ...well, made: 0, failed: 1 }, true)).toMatch(/could not do the work/);
+  });
+});
