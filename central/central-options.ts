@@ -12,6 +12,8 @@ export interface WindowOptions {
   readonly host: string;
   /** It listens on the first of these that is free; 0 is any. */
   readonly ports: readonly number[];
+  /** Folder of releases that nodes may download. */
+  readonly releases?: string | undefined;
 }
 
 /** What stays the same for as long as a central runs. */

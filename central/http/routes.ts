@@ -6,6 +6,7 @@ import { type ApiLogLine, type ApiSession, apiLogin, apiSettingChange } from './
 import { type Logins, type Role, SESSION_MS, type Session } from './logins.ts';
 import type { Page } from './page-files.ts';
 import { Refusal } from './refusal.ts';
+import { isReleasePath, sendRelease } from './release-files.ts';
 import { type Answer, json, jsonBody } from './server.ts';
 import type { ShownFrames } from './shown-frames.ts';
 import type { View } from './view.ts';
@@ -13,6 +14,8 @@ import type { View } from './view.ts';
 /** What `Routes` needs. */
 export interface RoutesOptions {
   readonly page: Page;
+  /** Folder of releases that nodes may download. */
+  readonly releases: string | undefined;
   /** Absent: whoever reaches this machine's own address may do everything. */
   readonly logins: Logins | undefined;
   /** Undefined while central starts. */
@@ -47,12 +50,16 @@ export class Routes {
   /** Throws a `Refusal`. */
   async handle(request: IncomingMessage, response: ServerResponse): Promise<Answer | undefined> {
     const { method = '', url = '', headers } = request;
-    const { page, logins } = this.#options;
+    const { page, logins, releases } = this.#options;
     const refused = refusesRequest(headers, method, logins !== undefined);
     if (refused !== undefined) throw new Refusal(403, refused);
     const [path = ''] = url.slice(0, MAX_URL).split('?');
     const file = page.files.get(path);
     if (file !== undefined && isReading(method)) return fileAnswer(file, headers['if-none-match']);
+    if (isReleasePath(path) && isReading(method)) {
+      await sendRelease(releases, path, request, response);
+      return undefined;
+    }
     const asker = await this.#asker(request);
     if (isReading(method)) return this.#read(path, asker, response);
     if (method === 'POST') return this.#post(path, asker, request);

@@ -65,9 +65,9 @@ export class Window {
    * Opens a window. Throws TESSERA_CONFIG where it cannot listen, and where it would be open to anybody beyond this
    * machine.
    */
-  static async open({ host, ports }: WindowOptions, bus: BrokerConnection, base: string): Promise<Window> {
-    const window = new Window(base, await loginsFor(host, bus, base));
-    await window.#listen(host, ports, await readPage());
+  static async open(options: WindowOptions, bus: BrokerConnection, base: string): Promise<Window> {
+    const window = new Window(base, await loginsFor(options.host, bus, base));
+    await window.#listen(options, await readPage());
     return window;
   }
 
@@ -107,9 +107,10 @@ export class Window {
     await this.#server?.stop();
   }
 
-  async #listen(host: string, ports: readonly number[], page: Page): Promise<void> {
+  async #listen({ host, ports, releases }: WindowOptions, page: Page): Promise<void> {
     const routes = new Routes({
       page,
+      releases,
       logins: this.#logins,
       view: () => this.#view,
       frames: this.#frames,

@@ -93,7 +93,9 @@ export const command = defineCommand({
         acceptUnlistedCameras: settings.accept_unlisted_cameras,
         ...homeAssistantOption(settings),
         coordinator: { audit_share: settings.central.audit_share, tier: settings.central.tier ?? null },
-        http: settings.http.enabled ? { host: settings.http.host, ports: [settings.http.port] } : undefined,
+        http: settings.http.enabled
+          ? { host: settings.http.host, ports: [settings.http.port], releases: settings.updates.folder }
+          : undefined,
         replan: replanOptions(settings),
         watch: (answers) => notices.watch(answers),
         log,

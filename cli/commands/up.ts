@@ -213,10 +213,14 @@ export const command = defineCommand({
 });
 
 /** Where the page is, unless the configuration says that there is none: at the port that it names, or at a free one. */
-function windowOf({ http }: Config, isSet: (key: string) => boolean): ClusterOptions['http'] {
+function windowOf({ http, updates }: Config, isSet: (key: string) => boolean): ClusterOptions['http'] {
   const { host, port } = http;
   if (isSet('http.enabled') && !http.enabled) return undefined;
-  return { host, ports: isSet('http.port') ? [port] : [...Array.from({ length: PORTS_TRIED }, (_, k) => port + k), 0] };
+  return {
+    host,
+    ports: isSet('http.port') ? [port] : [...Array.from({ length: PORTS_TRIED }, (_, k) => port + k), 0],
+    releases: updates.folder,
+  };
 }
 
 /** Refuses what cannot hold here, rather than not to do it. Throws TESSERA_CONFIG. */

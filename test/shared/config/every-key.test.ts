@@ -44,10 +44,15 @@ const PROCESSES: Readonly<
       'accept_unlisted_cameras',
       'homeassistant',
       'http',
+      'updates',
       'log',
     ],
+    others: ['updates.trial_s'],
   },
-  broker: { sections: ['broker', 'homeassistant', 'log'], others: ['homeassistant.enabled'] },
+  broker: {
+    sections: ['broker', 'homeassistant', 'updates', 'log'],
+    others: ['homeassistant.enabled', 'updates.folder', 'updates.trial_s'],
+  },
   central: {
     sections: [
       'mqtt',
@@ -58,10 +63,12 @@ const PROCESSES: Readonly<
       'accept_unlisted_cameras',
       'homeassistant',
       'http',
+      'updates',
       'log',
     ],
+    others: ['updates.keys', 'updates.trial_s'],
   },
-  agent: { sections: ['mqtt', 'node', 'log'] },
+  agent: { sections: ['mqtt', 'node', 'updates', 'log'], others: ['updates.folder'] },
   infer: { sections: ['mqtt', 'models', 'log'], others: ['models.signing_key'] },
 };
 
