@@ -1,10 +1,13 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runCli } from '../../bench/testbed/run-cli.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
+import { type ResultObject, resultObject } from '../../shared/protocol/messages/result.ts';
 import { encodeJpeg } from '../../shared/runtime/image.ts';
+import { parseYaml } from '../../shared/runtime/yaml.ts';
 import { encodeRetinaface } from '../central/tasks/encoded-heads.ts';
 import { type Emitted, emitting } from '../support/emitting-network.ts';
 
@@ -86,3 +89,96 @@ describe('a bare detector', () => {
     expect(card).toMatch(/# - not yolov8 of 80 classes[\s\S]*task: raw # guessed/);
   });
 });
+
+const data = process.env.TESSERA_DATA ?? resolve('../shared/data');
+const coco = join(data, 'images', 'coco');
+/** Crowds in which people did not mark each person. */
+const CROWDS = ['000000002299', '000000012670'];
+
+type Box = NonNullable<ResultObject['predictions'][number]['box']>;
+interface Marked {
+  readonly label: string;
+  readonly box: Box;
+  /** Of the picture. */
+  readonly share: number;
+}
+
+/** What people marked in a picture. */
+async function markedIn(picture: string, { width, height }: ResultObject): Promise<Marked[]> {
+  const { names } = parseYaml(await readFile(join(coco, 'names.yaml'), 'utf8'), 'names', 'TESSERA_MODEL_CARD') as {
+    names: Record<number, string>;
+  };
+  const text = await readFile(join(coco, 'labels', `${picture}.txt`), 'utf8');
+  return text
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' ').map(Number) as [number, number, number, number, number])
+    .map(([index, x, y, w, h]) => ({
+      label: names[index]!,
+      box: [(x - w / 2) * width!, (y - h / 2) * height!, (x + w / 2) * width!, (y + h / 2) * height!],
+      share: w * h,
+    }));
+}
+
+function overlap(a: Box, b: Box): number {
+  const [w, h] = [Math.min(a[2], b[2]) - Math.max(a[0], b[0]), Math.min(a[3], b[3]) - Math.max(a[1], b[1])];
+  const area = (box: Box): number => (box[2] - box[0]) * (box[3] - box[1]);
+  return w <= 0 || h <= 0 ? 0 : (w * h) / (area(a) + area(b) - w * h);
+}
+
+describe.skipIf(!existsSync(coco))(
+  `a real detector, on pictures in which people marked what is there (${coco})`,
+  () => {
+    async function found(model: string): Promise<{ picture: string; result: ResultObject; marked: Marked[] }[]> {
+      const downloads = { NODE_OPTIONS: `--require=${resolve('test/support/downloads.cjs')}` };
+      const env = { TESSERA_MODELS__DIR: join(folder, 'real'), TEST_DOWNLOADS: join(data, 'models'), ...downloads };
+      expect(await runCli(['model', 'add', model], { env })).toMatchObject({ code: 0 });
+      const { stdout } = await runCli(['infer', join(coco, 'images'), '--model', model, '--nodes', '1', '--json'], {
+        env,
+      });
+      const lines = stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line));
+      return Promise.all(
+        lines.map(async ({ file: path, ...rest }) => {
+          const picture = basename(path, '.jpg');
+          const result = resultObject.parse(rest);
+          return { picture, result, marked: await markedIn(picture, result) };
+        }),
+      );
+    }
+
+    test('FastestDet: what it is sure of is there, and of large things it finds most', async () => {
+      let [right, wrong, large, seen] = [0, 0, 0, 0];
+      for (const { result, marked } of await found('fastestdet')) {
+        const matches = (one: ResultObject['predictions'][number]) => (there: Marked) =>
+          there.label === one.label && overlap(there.box, one.box!) >= 0.5;
+        for (const one of result.predictions.filter(({ score }) => score >= 0.8))
+          marked.some(matches(one)) ? right++ : wrong++;
+        const big = marked.filter(({ share }) => share > 0.1);
+        large += big.length;
+        seen += big.filter((there) => result.predictions.some((one) => matches(one)(there))).length;
+      }
+      // Seen: 52 of 59, 44 of 54.
+      expect(right / (right + wrong)).toBeGreaterThan(0.8);
+      expect(seen / large).toBeGreaterThan(0.7);
+    }, 120_000);
+
+    test('UltraFace: faces are where the heads of people are', async () => {
+      let [right, wrong] = [0, 0];
+      for (const { picture, result, marked } of await found('ultraface')) {
+        if (CROWDS.includes(picture)) continue;
+        for (const { box } of result.predictions) {
+          const [x, y] = [(box![0] + box![2]) / 2, (box![1] + box![3]) / 2];
+          const isHead = ({ label, box: [x1, y1, x2, y2] }: Marked): boolean =>
+            label === 'person' && x > x1 && x < x2 && y > y1 && y < (y1 + y2) / 2;
+          marked.some(isHead) ? right++ : wrong++;
+        }
+      }
+      // Seen: 43 of 45.
+      expect(right / (right + wrong)).toBeGreaterThan(0.9);
+      expect(right).toBeGreaterThan(30);
+    }, 120_000);
+  },
+);
