@@ -3,7 +3,9 @@ import { TesseraError } from '../shared/errors.ts';
 import type { BlobStore, Log } from '../shared/ports.ts';
 import type { SigningKey } from '../shared/runtime/signature.ts';
 import type { MadeOutput, TrialEnd, TrialRefusal, Trials } from '../shared/runtime/trial.ts';
+import { byteLength } from '../shared/tensor/tensor.ts';
 import { type LoadRequest, loadServedModel, type ServedModel } from './served-model.ts';
+import { decodeTask } from './tasks/task.ts';
 
 /** What a trial needs. */
 export interface TrialParts {
@@ -24,7 +26,8 @@ export type Trial =
 /**
  * Loads a model and has the runtime of this machine run it once. Where the runtime's outputs have other shapes than the
  * inferred ones, or the runtime refuses the prepared network, the model is loaded as opaque: it runs whole, as the file has
- * it. Throws TESSERA_MODEL_UNSUPPORTED where the runtime refuses that too, and what `loadServedModel` throws.
+ * it. Throws TESSERA_MODEL_UNSUPPORTED where the runtime refuses that too, TESSERA_MODEL_CARD where the card's decoder cannot
+ * read the outputs of a detector, and what `loadServedModel` throws.
  */
 export async function loadAfterTrial(request: LoadRequest, parts: TrialParts): Promise<ServedModel> {
   const served = await loadServedModel(request, parts.store, parts.key);
@@ -34,14 +37,28 @@ export async function loadAfterTrial(request: LoadRequest, parts: TrialParts): P
     return served;
   }
   const difference = trial.kind === 'ran' ? unlike(served, trial.outputs) : undefined;
-  if (trial.kind === 'ran' && difference === undefined) return served;
+  if (trial.kind === 'ran' && difference === undefined) return readable(served, trial.outputs);
   if (served.doubt !== undefined || request.opaque === true) throw refusalOf(request.name, served, trial);
   const whole = await loadServedModel({ ...request, opaque: true }, parts.store, parts.key).catch(() => undefined);
   const second = whole === undefined ? undefined : await tried(whole, parts);
   if (whole === undefined || second?.kind !== 'ran') throw refusalOf(request.name, served, trial);
   const why = difference ?? (trial.kind === 'refused' ? trial.failure.message : '');
   parts.log.warn(`model ${request.name} runs whole: Tessera does not understand it (${why})`);
-  return whole;
+  return readable(whole, second.outputs);
+}
+
+/**
+ * The model, where its decoder reads outputs of these shapes; they hold zeros, in which no detector finds anything. Numbers
+ * of boxes that depend on the picture may be 0 here, and say nothing.
+ */
+function readable(served: ServedModel, made: readonly MadeOutput[]): ServedModel {
+  const { card, labels, outputs } = served;
+  if (card.task !== 'detect' || made.some(({ shape }) => shape.includes(0))) return served;
+  const zeros = made
+    .filter(({ name }) => outputs.includes(name))
+    .map(({ name, ...spec }) => [name, { ...spec, data: new Uint8Array(byteLength(spec)) }] as const);
+  decodeTask(new Map(zeros), card, labels, { sourceWidth: 1, sourceHeight: 1, mapping: null });
+  return served;
 }
 
 async function tried({ manifest }: ServedModel, { store, threads, trials, log }: TrialParts): Promise<Trial> {

@@ -10,6 +10,7 @@ import { openBlobStore } from '../../shared/runtime/blob-store.ts';
 import { openSigningKey, type SigningKey } from '../../shared/runtime/signature.ts';
 import { type TrialOptions, withTrials } from '../../shared/runtime/trial.ts';
 import { ints, node, sketch } from '../shared/onnx/build.ts';
+import { emitting } from '../support/emitting-network.ts';
 import { tinyNetwork } from '../support/tiny-network.ts';
 
 /** A network is tried in a child process: if that failed, one bad model would end central and its nodes. */
@@ -24,8 +25,8 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-const load = (model: Model) => {
-  const card = parseCard({ name: 'net', task: 'raw' }, 'net');
+const load = (model: Model, meaning: object = { task: 'raw' }) => {
+  const card = parseCard({ name: 'net', ...meaning }, 'net');
   return withTrials({}, (trials) =>
     loadAfterTrial(
       { name: 'net', card, labels: [], model, picture: false },
@@ -44,6 +45,17 @@ describe('a network is served', () => {
       code: 'TESSERA_MODEL_UNSUPPORTED',
       message: expect.stringMatching(/^model "net" cannot run: this runtime knows operator sets up to \d+/),
       hint: expect.stringContaining('opset_version='),
+    });
+  });
+
+  test('not when the decoder of its card cannot read its outputs, whose shapes are named', async () => {
+    const emitted = (shape: readonly number[]) =>
+      emitting({ y: { shape, values: Array(shape.reduce((a, b) => a * b)).fill(0) } });
+    const detector = { task: 'detect', input: { shape: [1, 3, 64, 64] }, output: { decoder: 'yolo' } };
+    expect((await load(emitted([1, 84, 84]), detector)).outputs).toEqual(['y']);
+    await expect(load(emitted([1, 83, 82]), detector)).rejects.toMatchObject({
+      code: 'TESSERA_MODEL_CARD',
+      message: expect.stringMatching(/decoder yolo needs .*; the outputs are y \[1, 83, 82\]/),
     });
   });
 
