@@ -1,4 +1,7 @@
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { METRIC_FAMILIES } from '../central/http/metric-families.ts';
 import { parseYaml } from '../shared/runtime/yaml.ts';
@@ -34,5 +37,33 @@ describe('docs/examples/monitoring', () => {
   it.skipIf(!hasPromtool)('has a configuration that Prometheus takes (Debian package prometheus)', () => {
     const file = repositoryPath(`${FOLDER}/prometheus.yaml`);
     expect(spawnSync('promtool', ['check', 'config', file]).status).toBe(0);
+  });
+});
+
+describe('docs/examples/esp32-cam', () => {
+  const hasCompiler = spawnSync('g++', ['--version']).error === undefined;
+  it.skipIf(!hasCompiler)('compiles, and publishes each picture whole on the input topic (g++)', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tessera-esp32-'));
+    try {
+      const program = `#include "${repositoryPath('docs/examples/esp32-cam/esp32-cam.ino')}"\nint main() { setup(); loop(); loop(); }\n`;
+      const args = [
+        '-x',
+        'c++',
+        '-std=c++17',
+        '-Wall',
+        '-I',
+        repositoryPath('test/data/arduino'),
+        '-o',
+        `${folder}/cam`,
+      ];
+      const compiled = spawnSync('g++', [...args, '-'], { input: program, encoding: 'utf8' });
+      expect(compiled.stderr).toBe('');
+      const frame = 'publish tessera/input/yard, 40000 bytes\nwrite 40000\nend\nreturned\ndelay 200\n';
+      expect(spawnSync(`${folder}/cam`, { encoding: 'utf8' }).stdout).toBe(
+        `wifi home\nserver 10.0.0.5:1883\nconnect camera-yard as camera-yard\n${frame}${frame}`,
+      );
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
