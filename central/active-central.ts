@@ -7,6 +7,7 @@ import { piecesOf } from '../shared/node/pieces.ts';
 import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { BlobStore, Bus } from '../shared/ports.ts';
+import type { PlanRanking } from '../shared/protocol/messages/central.ts';
 import { topics } from '../shared/protocol/topics.ts';
 import { BlobServer } from '../shared/runtime/blob-server.ts';
 import type { BusOptions } from '../shared/runtime/bus-options.ts';
@@ -336,6 +337,12 @@ export class ActiveCentral {
   async #open(): Promise<void> {
     await this.#connection.open();
     if (this.#stopping === undefined) this.#feeds.start();
+  }
+
+  /** Publishes the plans that a search compared with the active one. */
+  ranked(model: string, ranking: PlanRanking): void {
+    if (this.#stopping !== undefined) return;
+    this.#publisher.retain(topics(this.#options.base).planRanking(model), JSON.stringify(ranking));
   }
 
   /** A model was refused. */

@@ -341,6 +341,7 @@ export class Central {
       measurements: { order: (node, order) => this.#active!.measurements.order(node, order) },
       graphOf: (model) => planning.graphOf(model),
       reconsider: (...args) => planning.reconsider(...args),
+      ranked: (model, ranking) => this.#active!.ranked(model, ranking),
       offer: (name, compiled, changes) => this.offerPlan(name, compiled, undefined, changes),
       log,
     });

@@ -2,6 +2,7 @@ import { failureOf } from '../shared/errors.ts';
 import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { Log } from '../shared/ports.ts';
+import type { PlanRanking } from '../shared/protocol/messages/central.ts';
 import type { ResultObject } from '../shared/protocol/messages/result.ts';
 import type { MeasuredNode } from './coordinator/measured.ts';
 import type { EndedFrame } from './effects.ts';
@@ -13,6 +14,7 @@ import type { PlanningGraph } from './planner/graph.ts';
 import { echoedLink } from './planner/profile/link-times.ts';
 import { type BlockRange, planOfRun } from './planner/profile/runs.ts';
 import { quantile } from './planner/profile/samples.ts';
+import { whyBest } from './planner/ranking.ts';
 import type { MeasuredFleet, Reconsidered } from './planner/reconsider.ts';
 import type { Change } from './replanner/fleet.ts';
 import { type KnownNode, LiveFleet, type Probe } from './replanner/live-fleet.ts';
@@ -40,6 +42,8 @@ export interface ReplanningOptions extends Omit<ReplannerOptions, 'settle_ms'> {
     fleet: MeasuredFleet,
     active: Plan,
   ) => Promise<Reconsidered>;
+  /** Is told of the plans that a search compared with the one in use. */
+  readonly ranked: (model: string, ranking: PlanRanking) => void;
   readonly offer: (model: string, compiled: CompiledPlan, changes: readonly Change[]) => Promise<void>;
   readonly log: Log;
 }
@@ -245,9 +249,9 @@ export class Replanning implements Observer {
   }
 
   async #search(name: string, served: Served): Promise<void> {
-    const { reconsider, requestOf, offer, log } = this.#options;
+    const { reconsider, requestOf, ranked, offer, log } = this.#options;
     const { active, replanner } = served;
-    let found: Reconsidered = { active_ms: null, best: null };
+    let found: Reconsidered = { active_ms: null, ranking: [], best: null };
     try {
       const request = requestOf(active.model);
       const network = this.#network(served);
@@ -256,7 +260,12 @@ export class Replanning implements Observer {
     } catch (error) {
       log.warn(`model ${name} keeps its plan: ${failureOf(error).message}`);
     }
-    const { active_ms, best } = found;
+    const { active_ms, ranking, best } = found;
+    if (ranking.length > 0) {
+      const why = whyBest(ranking);
+      const [time, plan] = [Date.now() / 1000, active.compiled.plan.id];
+      ranked(name, { v: 1, time, active: plan, ...(why === undefined ? {} : { why }), plans: ranking });
+    }
     const better = best === null ? null : { plan: best.compiled.plan.id, ms: best.ms };
     log.debug(`model ${name}: its plan was reconsidered`, {
       active_ms,

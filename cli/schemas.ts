@@ -16,7 +16,7 @@ import { blobGetMessage, blobPartMessage } from '../shared/protocol/messages/blo
 import { bornFrameMessage, bornFrameOrder } from '../shared/protocol/messages/born-frame.ts';
 import { brokerStats } from '../shared/protocol/messages/broker.ts';
 import { cameraSource } from '../shared/protocol/messages/camera.ts';
-import { centralModels, centralStatus, planStatus, stats } from '../shared/protocol/messages/central.ts';
+import { centralModels, centralStatus, planRanking, planStatus, stats } from '../shared/protocol/messages/central.ts';
 import { controlMessage, modelManifest } from '../shared/protocol/messages/control.ts';
 import { echoMessage } from '../shared/protocol/messages/echo.ts';
 import { frameEnvelope } from '../shared/protocol/messages/frame.ts';
@@ -74,6 +74,7 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   'central-status': { what: '<base>/central/<id>/status', schema: centralStatus },
   'left-out': { what: '<base>/central/central/left-out', schema: leftOut },
   'central-models': { what: '<base>/central/central/models', schema: centralModels },
+  'plan-ranking': { what: '<base>/plan/<model>/ranking', schema: planRanking },
   'plan-progress': { what: '<base>/plan/<model>/progress', schema: planPreparation },
   'plan-status': { what: '<base>/plan/<model>', schema: planStatus },
   update: { what: '<base>/update', schema: updateManifest },

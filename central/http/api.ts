@@ -1,5 +1,5 @@
 import { brokerStats } from '../../shared/protocol/messages/broker.ts';
-import { centralModels, planStatus, stats } from '../../shared/protocol/messages/central.ts';
+import { centralModels, planRanking, planStatus, stats } from '../../shared/protocol/messages/central.ts';
 import { count, text } from '../../shared/protocol/messages/fields.ts';
 import { heartbeat, leftOut, nodeInfo, planPreparation } from '../../shared/protocol/messages/node.ts';
 import { resultObject } from '../../shared/protocol/messages/result.ts';
@@ -40,6 +40,8 @@ export const apiState = z.object({
   plans: z.record(text, z.array(planStatus)),
   /** By model, as on `<base>/plan/<model>/progress`. */
   progress: z.record(text, planPreparation),
+  /** By model, as on `<base>/plan/<model>/ranking`: models whose plans are made again while frames flow. */
+  rankings: z.record(text, planRanking),
   /** Nodes that have published something about themselves; `central` is its own executor. */
   nodes: z.record(
     text,

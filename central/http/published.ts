@@ -1,4 +1,9 @@
-import type { CentralModels, PlanStatus, StatisticsMessage } from '../../shared/protocol/messages/central.ts';
+import type {
+  CentralModels,
+  PlanRanking,
+  PlanStatus,
+  StatisticsMessage,
+} from '../../shared/protocol/messages/central.ts';
 import type { LeftOut, PlanPreparation } from '../../shared/protocol/messages/node.ts';
 import type { ApiState } from './api.ts';
 
@@ -12,6 +17,7 @@ export class Published {
   readonly #settings = new Map<string, Record<string, string>>();
   readonly #plans = new Map<string, PlanStatus[]>();
   readonly #progress = new Map<string, PlanPreparation>();
+  readonly #rankings = new Map<string, PlanRanking>();
   #models: CentralModels['models'] = {};
   #leftOut: LeftOut['nodes'] = {};
   #stats: StatisticsMessage | null = null;
@@ -34,6 +40,7 @@ export class Published {
       if (payload !== '') this.#camera(first!).labels.set(second!, payload);
     } else if (kind === 'plan') {
       if (second === 'progress') this.#progress.set(first!, JSON.parse(payload) as PlanPreparation);
+      else if (second === 'ranking') this.#rankings.set(first!, JSON.parse(payload) as PlanRanking);
       else this.#plan(first!, JSON.parse(payload) as PlanStatus);
     } else if (kind === 'stats') this.#stats = JSON.parse(payload) as StatisticsMessage;
     else if (kind === 'central' && second === 'models') this.#models = (JSON.parse(payload) as CentralModels).models;
@@ -56,11 +63,12 @@ export class Published {
   }
 
   /** The parts of the state that are what was published. */
-  get states(): Pick<ApiState, 'models' | 'plans' | 'progress' | 'left_out' | 'stats'> {
+  get states(): Pick<ApiState, 'models' | 'plans' | 'progress' | 'rankings' | 'left_out' | 'stats'> {
     return {
       models: this.#models,
       plans: Object.fromEntries(this.#plans),
       progress: Object.fromEntries(this.#progress),
+      rankings: Object.fromEntries(this.#rankings),
       left_out: this.#leftOut,
       stats: this.#stats,
     };

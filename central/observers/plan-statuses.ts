@@ -2,8 +2,10 @@ import type { Split } from '../../shared/plan/plan.ts';
 import type { PlanStatus } from '../../shared/protocol/messages/central.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
+import type { PartTrace } from '../coordinator/frame-end.ts';
 import type { EndedFrame } from '../effects.ts';
 import { costInWords } from '../planner/cost-in-words.ts';
+import { slowest } from '../planner/ranking.ts';
 import type { Publisher } from '../publish/publisher.ts';
 import { percentile } from '../scheduler/hedge.ts';
 import type { ServedPlan } from '../served-model.ts';
@@ -49,11 +51,22 @@ const FRAMES = 64;
 /** Time between two looks at it, ms. */
 const LOOK_MS = 10_000;
 
+/** A plan, and what its latest frames took. */
+interface Active {
+  status: PlanStatus;
+  /** ms. */
+  readonly latencies: number[];
+  /** Computing at the slowest node, by stage, ms. */
+  readonly stages: Map<number, number[]>;
+  /** Whether frames have ended since it was published. */
+  isNew: boolean;
+}
+
 /** Publishes the active plan of each model, and the latency that was measured of it where that has changed. */
 export class PlanStatuses implements Observer {
   readonly #options: PlanStatusesOptions;
-  /** By model: its plan's status, the latency of its latest frames, ms, and whether there are new ones. */
-  readonly #active = new Map<string, { status: PlanStatus; readonly latencies: number[]; isNew: boolean }>();
+  /** By model. */
+  readonly #active = new Map<string, Active>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: PlanStatusesOptions) {
@@ -70,15 +83,19 @@ export class PlanStatuses implements Observer {
 
   planActive(model: string, served: ServedPlan): void {
     const status = planStatusOf(served, this.#options.time());
-    this.#active.set(model, { status, latencies: [], isNew: false });
+    this.#active.set(model, { status, latencies: [], stages: new Map(), isNew: false });
     this.#publish(model, status);
   }
 
-  frameEnded(_frame: EndedFrame, { model, plan, status, latency_ms }: ResultObject): void {
+  frameEnded({ end }: EndedFrame, { model, plan, status, latency_ms }: ResultObject): void {
     const active = this.#active.get(model);
     if (active === undefined || active.status.id !== plan || status !== 'ok') return;
-    active.latencies.push(latency_ms);
-    if (active.latencies.length > FRAMES) active.latencies.shift();
+    keep(active.latencies, latency_ms);
+    for (const [stage, ms] of computing(end.trace)) {
+      const times = active.stages.get(stage) ?? [];
+      active.stages.set(stage, times);
+      keep(times, ms);
+    }
     active.isNew = true;
   }
 
@@ -87,8 +104,10 @@ export class PlanStatuses implements Observer {
     for (const [model, active] of this.#active) {
       if (!active.isNew) continue;
       active.isNew = false;
-      const latency_ms = percentile(active.latencies, 0.5)!;
-      active.status = { ...active.status, measured: { latency_ms: Math.round(latency_ms * 10) / 10 } };
+      const stages = [...active.stages]
+        .sort(([a], [b]) => a - b)
+        .map(([id, times]) => ({ id, compute_ms: medianOf(times) }));
+      active.status = { ...active.status, measured: { latency_ms: medianOf(active.latencies), stages } };
       this.#publish(model, active.status);
     }
   }
@@ -97,4 +116,21 @@ export class PlanStatuses implements Observer {
     const { publisher, topics } = this.#options;
     publisher.retain(topics.plan(model), JSON.stringify(status));
   }
+}
+
+function keep(times: number[], ms: number): void {
+  times.push(ms);
+  if (times.length > FRAMES) times.shift();
+}
+
+/** To a tenth of a millisecond. */
+const medianOf = (times: readonly number[]): number => Math.round(percentile(times, 0.5)! * 10) / 10;
+
+/** Computing of each stage at its slowest node, ms. */
+function computing(trace: readonly PartTrace[]): Map<number, number> {
+  const used = trace.filter(({ used, compute_ms }) => used && compute_ms !== null);
+  const stages = new Set(used.map(({ stage }) => stage));
+  const partsOf = (id: number) =>
+    used.filter(({ stage }) => stage === id).map(({ node, compute_ms }) => ({ node, ms: compute_ms! }));
+  return new Map([...stages].map((id) => [id, slowest(partsOf(id))]));
 }

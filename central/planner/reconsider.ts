@@ -3,6 +3,7 @@ import { compilePlan } from '../../shared/plan/compile.ts';
 import type { CompiledPlan } from '../../shared/plan/compiled-plan.ts';
 import { outlinePlan } from '../../shared/plan/outline.ts';
 import { CENTRAL, type Plan } from '../../shared/plan/plan.ts';
+import type { PlanRanking } from '../../shared/protocol/messages/central.ts';
 import type { ServedModel } from '../served-model.ts';
 import { withCodecs } from './codecs.ts';
 import { predict } from './cost/predict.ts';
@@ -10,6 +11,7 @@ import type { Prediction } from './cost/prediction.ts';
 import { type PlanRequest, problemOf, strategiesFor } from './default-plan.ts';
 import { withExits, withoutExits } from './exits.ts';
 import { planningGraph } from './graph.ts';
+import { type Candidate, rankingOf } from './ranking.ts';
 import { isNoPlan, type Problem } from './strategy.ts';
 
 /** What is measured of a fleet while frames flow. */
@@ -22,6 +24,8 @@ export interface MeasuredFleet extends Pick<Problem, 'nodes' | 'links' | 'frame'
 export interface Reconsidered {
   /** Null where it cannot run now. */
   readonly active_ms: number | null;
+  /** The plans that were compared. */
+  readonly ranking: PlanRanking['plans'];
   /** Null where no strategy has a plan that can run; the plan in use where none is better. */
   readonly best: {
     readonly compiled: CompiledPlan;
@@ -75,16 +79,20 @@ export function reconsider(
       if (!plans.has(full.id)) plans.set(full.id, full);
     }
   }
-  let best: { readonly plan: Plan; readonly prediction: Prediction } | undefined;
+  const candidates: Candidate[] = [];
+  let best: Candidate | undefined;
   for (const plan of plans.values()) {
     const prediction = plan === active ? now : predictionOf(plan);
+    if (prediction !== undefined) candidates.push({ plan, prediction });
     if (prediction === undefined || (best !== undefined && msOf(best.prediction) <= msOf(prediction))) continue;
     best = { plan, prediction };
   }
-  if (best === undefined) return { active_ms: now === undefined ? null : msOf(now), best: null };
+  const ranking = rankingOf(candidates, active.id, msOf);
+  if (best === undefined) return { active_ms: now === undefined ? null : msOf(now), ranking, best: null };
   const { latency_ms, machines } = best.prediction;
   return {
     active_ms: now === undefined ? null : msOf(now),
+    ranking,
     best: {
       compiled: compilePlan({ ...best.plan, predicted: { latency_ms } }, whole.resolved),
       ms: msOf(best.prediction),

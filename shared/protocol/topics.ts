@@ -79,6 +79,7 @@ export function topics(base = 'tessera') {
     planAll: `${base}/plan/+`,
     planProgress: (model: string) => `${base}/plan/${model}/progress`,
     planProgressAll: `${base}/plan/+/progress`,
+    planRanking: (model: string) => `${base}/plan/${model}/ranking`,
     nodeEvent: (node: string) => `${base}/event/node/${node}`,
     nodeEventAll: `${base}/event/node/+`,
     objectEvent: (camera: string) => `${base}/event/camera/${camera}`,

@@ -9,7 +9,7 @@ import type { Attribute, Initializer } from '../../shared/onnx/model.ts';
 import { newModel } from '../../shared/onnx/new-model.ts';
 import { valueInfo } from '../../shared/onnx/value-info-proto.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
-import { type PlanStatus, planStatus } from '../../shared/protocol/messages/central.ts';
+import { type PlanRanking, type PlanStatus, planRanking, planStatus } from '../../shared/protocol/messages/central.ts';
 import { newNode } from '../../shared/tiling/tile-model-builder.ts';
 import { numbers } from '../support/tiny-network.ts';
 
@@ -69,6 +69,8 @@ let central: RunningCli;
 let relay: Relay;
 /** The plans that served, in order. */
 let statuses: PlanStatus[];
+/** What the planner compared, in order. */
+let rankings: PlanRanking[];
 let agents: Map<string, RunningCli>;
 /** Plans of frames that have ended. */
 let used: Set<string>;
@@ -83,12 +85,16 @@ beforeEach(async () => {
   broker = (await world.broker('embedded'))!;
   relay = await Relay.open(broker.port);
   statuses = [];
+  rankings = [];
   used = new Set();
   agents = new Map();
   const bus = await world.connect(broker.url, 'test');
   await bus.subscribe(world.names.plan('net'), 1, ({ payload }) => {
     const status = planStatus.parse(JSON.parse(Buffer.from(payload).toString()));
     if (statuses.at(-1)?.id !== status.id) statuses.push(status);
+  });
+  await bus.subscribe(world.names.planRanking('net'), 1, ({ payload }) => {
+    rankings.push(planRanking.parse(JSON.parse(Buffer.from(payload).toString())));
   });
 });
 afterEach(async () => {
@@ -172,6 +178,7 @@ describe('a cluster plans again while frames flow', () => {
     await serves('a');
     const plans = await expectPlans('central', 'a', 'central', 'a');
     for (const { changed } of plans.slice(2)) expect(changed).toContainEqual({ what: 'cpu', node: 'a' });
+    for (const { id } of plans.slice(1)) expect(rankings.map(({ plans: [best] }) => best?.plan)).toContain(id);
   });
 
   test('when a tier disappears and when a node joins', { timeout: 180_000 }, async () => {

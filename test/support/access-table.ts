@@ -43,6 +43,7 @@ export const ACCESS_TABLE: readonly (readonly [topic: string, publish: string, s
   [t.brokerStats, 'admin local', 'central viewer home admin local'],
   [t.plan('person'), 'central admin local', 'central viewer home admin local'],
   [t.planProgress('person'), 'central admin local', 'central viewer home admin local'],
+  [t.planRanking('person'), 'central admin local', 'central viewer home admin local'],
   [t.nodeEvent('pi-1'), 'central admin local', 'central viewer home admin local'],
   [t.trace('front'), 'central admin local', 'central viewer home admin local'],
   [t.request('deploy'), 'admin local', 'central viewer home admin local'],

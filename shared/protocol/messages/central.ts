@@ -46,7 +46,13 @@ export const planStatus = z.object({
   since: z.number(),
   reason: text,
   predicted: z.object({ latency_ms: z.number() }).nullable(),
-  measured: z.object({ latency_ms: z.number() }).nullable(),
+  measured: z
+    .object({
+      latency_ms: z.number(),
+      /** Computing of each stage at its slowest node; absent: no frame told. */
+      stages: z.array(z.object({ id: count, compute_ms: z.number() })).optional(),
+    })
+    .nullable(),
   changed: z.array(z.object({ what: z.enum(PLAN_CAUSES), node: text })).optional(),
   macs_on_nodes: z.number(),
   conv_macs_on_nodes: z.number(),
@@ -54,6 +60,35 @@ export const planStatus = z.object({
 });
 /** The active plan of a model. */
 export type PlanStatus = z.infer<typeof planStatus>;
+
+/** `tessera/plan/<model>/ranking`: the plans that the last search compared, while frames flow. */
+export const planRanking = z.object({
+  v: z.literal(1),
+  /** Unix seconds. */
+  time: z.number(),
+  /** The plan that was in use then. */
+  active: text,
+  /** Why the first one is better than the second; absent: it is alone. */
+  why: text.optional(),
+  /** The best plan of each strategy (eight at most) and the one in use, the best first. */
+  plans: z.array(
+    z.object({
+      plan: text,
+      strategy: text,
+      reason: text,
+      /** What plans are compared by: the latency; longer where frames come faster than the plan takes them. */
+      cost_ms: z.number(),
+      /** Predicted, of a frame that is alone. */
+      latency_ms: z.number(),
+      /** Bytes of a frame between machines. */
+      bytes: count,
+      /** Computing of each stage at its slowest node, as predicted. */
+      stages: z.array(z.object({ id: count, compute_ms: z.number() })),
+    }),
+  ),
+});
+/** The plans that a search compared. */
+export type PlanRanking = z.infer<typeof planRanking>;
 
 /**
  * `tessera/stats`, every ten seconds: central's counters since the last report. Quantiles are null where no frame

@@ -22,14 +22,16 @@ it('has the last state of each topic, without those that were cleared, and the p
   note('central/central/key', 'ed25519:key');
   note('stats', { v: 1, window_s: 10 });
   note('plan/m/progress', { v: 1, plan: 'p', nodes: {} });
+  note('plan/m/ranking', { v: 1, time: 1, active: 'p', plans: [] });
   for (let k = 0; k < 20; k++) note('plan/m', { id: `p-${k}`, since: k });
   note('plan/m', { id: 'p-19', since: 19, measured: { latency_ms: 5 } });
-  const { models, left_out, stats, progress, plans } = published.states;
-  expect({ models, left_out: Object.keys(left_out), stats, progress }).toEqual({
+  const { models, left_out, stats, progress, rankings, plans } = published.states;
+  expect({ models, left_out: Object.keys(left_out), stats, progress, rankings }).toEqual({
     models: { m: { state: 'served' } },
     left_out: ['pi-1'],
     stats: { v: 1, window_s: 10 },
     progress: { m: { v: 1, plan: 'p', nodes: {} } },
+    rankings: { m: { v: 1, time: 1, active: 'p', plans: [] } },
   });
   expect(plans.m).toHaveLength(PLANS_KEPT);
   expect(plans.m?.at(-1)).toEqual({ id: 'p-19', since: 19, measured: { latency_ms: 5 } });

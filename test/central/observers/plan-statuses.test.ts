@@ -29,7 +29,10 @@ test('the latency of its frames is published when there are new ones, without th
     published.push(planStatus.parse(JSON.parse(text)).measured?.latency_ms ?? undefined);
   const statuses = new PlanStatuses({ publisher: { retain }, topics: topics(), time: () => 1000 });
   const ended = (latency_ms: number, plan = served.compiled.plan.id) =>
-    statuses.frameEnded({} as EndedFrame, emptyResult({ model: 'm', plan, status: 'ok', latency_ms }));
+    statuses.frameEnded(
+      { end: { trace: [] } } as unknown as EndedFrame,
+      emptyResult({ model: 'm', plan, status: 'ok', latency_ms }),
+    );
   statuses.planActive('m', served);
   statuses.measure();
   for (const ms of [30, 10, 20]) ended(ms);
@@ -37,6 +40,31 @@ test('the latency of its frames is published when there are new ones, without th
   statuses.measure();
   statuses.measure();
   expect(published).toEqual([undefined, 20]);
+});
+
+test('of each stage the computing of its slowest node is published, over the parts that were used', () => {
+  const published: unknown[] = [];
+  const retain = (_: string, text: string) => published.push(planStatus.parse(JSON.parse(text)).measured?.stages);
+  const statuses = new PlanStatuses({ publisher: { retain }, topics: topics(), time: () => 1000 });
+  statuses.planActive('m', served);
+  const part = (stage: number, node: string, compute_ms: number | null, used = true) => ({
+    ...{ stage, node, compute_ms, used },
+  });
+  const trace = [
+    part(1, 'central', 7),
+    part(0, 'pi-1', 10),
+    part(0, 'pi-1', 20),
+    part(0, 'pi-2', 25),
+    part(0, 'pi-3', 99, false),
+    part(0, 'pi-2', null),
+  ];
+  const result = emptyResult({ model: 'm', plan: served.compiled.plan.id, status: 'ok' });
+  statuses.frameEnded({ end: { trace } } as unknown as EndedFrame, result);
+  statuses.measure();
+  expect(published.at(-1)).toEqual([
+    { id: 0, compute_ms: 30 },
+    { id: 1, compute_ms: 7 },
+  ]);
 });
 
 test('a plan that was made while frames flow says what it was made for', () => {

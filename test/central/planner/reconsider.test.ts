@@ -57,6 +57,8 @@ test('the network goes where it is fast, as far as the links allow it', () => {
   expect(there.best!.ms).toBeLessThan(there.active_ms! / 2);
   expect(nodesOf(there)).not.toContainEqual([CENTRAL]);
   expect(there.best!.compiled.plan.predicted!.latency_ms).toBeCloseTo(there.best!.ms);
+  expect(there.ranking[0]!.plan).toBe(there.best!.compiled.plan.id);
+  expect(there.ranking.map(({ plan }) => plan)).toContain(whole().id);
   const here = reconsider(model, request, fleet({ [CENTRAL]: 50, a: 1 }, 1000), whole());
   expect(here.best!.compiled.plan.id).toBe(whole().id);
   expect(here.best!.ms).toBe(here.active_ms);
