@@ -1,16 +1,15 @@
-import { existsSync } from 'node:fs';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { CHROMIUM, haveBrowser, startBrowser } from '../../bench/testbed/browser.ts';
 import { RunningUp } from '../support/running-up.ts';
 
 /** The page in a real browser: every view, by keyboard, narrow and wide, light and dark, without a fault in its console. */
 
-const CHROMIUM = '/usr/bin/chromium';
 const VIEWS = ['cameras', 'frame', 'nodes', 'plan', 'settings', 'log'] as const;
 
-if (!existsSync(CHROMIUM)) console.log(`${CHROMIUM} is missing (Debian package chromium): the page is not tested`);
+if (!haveBrowser) console.log(`${CHROMIUM} is missing (Debian package chromium): the page is not tested`);
 
-describe.skipIf(!existsSync(CHROMIUM))('the page', () => {
+describe.skipIf(!haveBrowser)('the page', () => {
   let up: RunningUp;
   let url: string;
   let browser: Browser;
@@ -19,7 +18,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page', () => {
   beforeAll(async () => {
     up = await RunningUp.start();
     [, url] = (await up.up.printed(/window: (http:\S+)/)) as unknown as [string, string];
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+    browser = await startBrowser();
     page = await browser.newPage({ viewport: { width: 360, height: 740 }, colorScheme: 'dark' });
     page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
     page.on('pageerror', ({ message }) => faults.push(message));
