@@ -5,9 +5,15 @@ import type { FrameEnd, PartTrace } from '../coordinator/frame-end.ts';
 /**
  * Where the time of a frame went: its own steps at central, and for each message to a node the way there, the wait,
  * computing, the way back, and pasting. A node says how long it waited and computed; what is left is travel, half of it
- * each way. Messages are in the order in which they were sent.
+ * each way. Messages are in the order in which they were sent; times are rounded to a tenth.
  */
-export function spansOf({ steps, trace, latency_ms }: Pick<FrameEnd, 'steps' | 'trace' | 'latency_ms'>): FrameSpan[] {
+export function spansOf(end: Pick<FrameEnd, 'steps' | 'trace' | 'latency_ms'>): FrameSpan[] {
+  return exactSpans(end).map((span) => ({ ...span, from_ms: tenths(span.from_ms), to_ms: tenths(span.to_ms) }));
+}
+
+const tenths = (ms: number): number => Math.round(ms * 10) / 10;
+
+function exactSpans({ steps, trace, latency_ms }: Parameters<typeof spansOf>[0]): FrameSpan[] {
   const messages = new Map<string, PartTrace[]>();
   for (const part of trace) {
     if (part.sent_ms === null) continue;
