@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { MAX_BACKLOG_BYTES } from '../broker/bridge.ts';
+import { MAX_BACKLOG_BYTES } from '../broker/bridge-out.ts';
 import { defaultOptions } from '../central/coordinator/options.ts';
 import { MAX_ENTITY_LABELS } from '../central/home-assistant/devices.ts';
 import { MAX_LABELS, MAX_WAITING } from '../central/observers/objects.ts';
@@ -46,6 +46,7 @@ describe('the limits in docs/operations.md', () => {
     expect(cell('tiles that the planner chooses by itself')).toContain(
       `${MOST_INPUT} times the input; ${MOST_WORK} times the work; ${100 * MOST_TIME} % of one node's`,
     );
+    expect(cell('frames under way whose sections')).toBe(`${central.max_sectioned}`);
     expect(cell("a frame's time")).toContain(`${central.hard_limit_ms / 1000} s`);
     expect(cell("a stage's time")).toBe(`${front.deadline_ms} ms`);
     expect(cell('QoS 1 frames that the built-in broker keeps')).toBe(

@@ -19,6 +19,7 @@ export function chaos(seed: number, ms: number, keepLog = false): Cluster {
   const options = {
     max_open: 6,
     max_open_per_model: 3,
+    max_sectioned: 2,
     max_open_bytes: 4.5e6,
     max_payload_bytes: 500_000,
     window_bytes: 45_000,

@@ -121,6 +121,9 @@ export class Cluster {
   readonly #wrong = new Map<string, Map<string, readonly string[]>>();
   /** By frame with sections, the i_ids of these; by i_id, the exit that it finished with. */
   readonly #sections = new Map<string, string[]>();
+  /** By i_id of a section that was born at a node, its frame; frames of which central has the picture. */
+  readonly #wholes = new Map<string, string>();
+  readonly #pictures = new Set<string>();
   readonly #exits = new Map<string, string | null>();
   readonly #out = new Set<string>();
   readonly #audits = new Map<string, { first: boolean; second: boolean }>();
@@ -379,7 +382,9 @@ export class Cluster {
         const birthplace = this.#born.get(ref);
         if (birthplace !== undefined) {
           this.#birthplaces.set(i_id, birthplace);
-          this.#fetch(i_id, effect.at);
+          if (section !== undefined) this.#wholes.set(i_id, section.frame_id);
+          if (section !== undefined && this.#pictures.has(section.frame_id)) this.#arrive(i_id);
+          else this.#fetch(i_id, effect.at);
         } else if (this.random.chance(this.badFrame))
           this.#soon(2, {
             type: 'frame-failed',
@@ -503,13 +508,18 @@ export class Cluster {
       this.#send(node, 0, () => {
         if (!isOpen) this.tell({ type: 'frame-not-opened', i_id });
         else if (at !== CENTRAL) this.tell({ type: 'frame-opened', i_id });
-        else {
-          this.arrived.push(i_id);
-          this.tell({ type: 'frame-taken', i_id });
-          this.#soon(DECODE_MS, { type: 'frame-opened', i_id });
-        }
+        else this.#arrive(i_id);
       });
     });
+  }
+
+  /** The picture of a frame that was born at a node is at central. */
+  #arrive(i_id: string): void {
+    this.arrived.push(i_id);
+    const whole = this.#wholes.get(i_id);
+    if (whole !== undefined) this.#pictures.add(whole);
+    this.#soon(0, { type: 'frame-taken', i_id });
+    this.#soon(DECODE_MS, { type: 'frame-opened', i_id });
   }
 
   /** Delivers a message to a node: messages wait in the socket of a stopped process and are lost for a dead one. */

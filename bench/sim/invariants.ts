@@ -526,13 +526,22 @@ export class Invariants {
   }
 
   #after(snapshot: Snapshot): void {
-    const { max_open, max_open_per_model, max_open_bytes, max_payload_bytes, hard_limit_ms, window_bytes, owed_bytes } =
-      this.#options;
+    const {
+      max_open,
+      max_open_per_model,
+      max_sectioned,
+      max_open_bytes,
+      max_payload_bytes,
+      hard_limit_ms,
+      window_bytes,
+      owed_bytes,
+    } = this.#options;
     let owed = 0;
     let owing = 0;
     assert(snapshot.open_frames === this.#frames.size, '6: the count of open frames is wrong');
     assert(snapshot.open_bytes === this.#openBytes, '6: the sum of open bytes is wrong');
     assert(this.#frames.size <= max_open, '6: too many open frames');
+    assert(this.#sectioned.size <= max_sectioned, '6: too many frames with sections');
     const perModel = new Map<string, number>();
     for (const { model } of this.#frames.values()) perModel.set(model, (perModel.get(model) ?? 0) + 1);
     for (const open of perModel.values()) assert(open <= max_open_per_model, '6: too many open frames of a model');

@@ -58,9 +58,15 @@ export function takeFrame(s: State, frame: Frame): void {
   s.effects.push({ type: 'take-frame', i_id: frame.i_id });
 }
 
+/** Central has the picture of a frame; of a frame with sections it has taken it once for all of them. */
+export function onTaken(frame: Frame): void {
+  frame.isAway = false;
+  if (frame.section !== null) frame.section.of.isAway = false;
+}
+
 /** Whether the node that alone has a frame left or was restarted, and the frame is still needed. */
-export function isSourceLost(s: State, { born, isAway, phase, stages }: Frame): boolean {
-  if (born === null || !isAway || phase === 'finishing') return false;
+export function isSourceLost(s: State, { born, isAway, section, phase, stages }: Frame): boolean {
+  if (born === null || !(section?.of.isAway ?? isAway) || phase === 'finishing') return false;
   const node = s.nodes.get(born.node);
   if (node !== undefined && node.presence !== 'offline' && node.boot_id === born.boot_id) return false;
   const isNeeded = ({ facts, state }: PartRun): boolean =>

@@ -1,5 +1,6 @@
 import { endAudits, onCompared, onJudged, onReadmitted, onRestarted, sweepAudits } from './audit.ts';
-import { takeFrame } from './birthplace.ts';
+import { onTaken, takeFrame } from './birthplace.ts';
+import type { QueuedFrame } from './camera-state.ts';
 import { flush } from './credit.ts';
 import type { Effect } from './effects.ts';
 import type {
@@ -228,7 +229,7 @@ export class Coordinator {
     if (frame === undefined) return;
     if (event.type === 'frame-opened') onOpened(s, frame, event.copies);
     else if (event.type === 'frame-not-opened') takeFrame(s, frame);
-    else if (event.type === 'frame-taken') frame.isAway = false;
+    else if (event.type === 'frame-taken') onTaken(frame);
     else if (event.type === 'frame-failed') endFrame(s, frame, 'error', event.failure);
     else if (event.type === 'regions-sent') onSent(frame, event);
     else if (event.type === 'regions-missing') onMissing(s, frame, event);
@@ -324,7 +325,8 @@ export class Coordinator {
       return capacity;
     };
     const isFree = (model: string, run: PlanRun): boolean => (open.get(model) ?? 0) < capacityOf(run);
-    const mayBegin = (model: string): PlanRun | undefined => {
+    const mayBegin = ({ model, layout }: QueuedFrame): PlanRun | undefined => {
+      if (layout !== null && s.sectioned.size >= s.options.max_sectioned) return undefined;
       const run = s.models.get(model)?.active ?? undefined;
       return run !== undefined && isFree(model, run) ? run : undefined;
     };

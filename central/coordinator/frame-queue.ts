@@ -198,11 +198,11 @@ export function hasRoom(s: State, { facts }: PlanRun): boolean {
  */
 export function nextFrame(
   s: State,
-  mayBegin: (model: string) => PlanRun | undefined,
+  mayBegin: (head: QueuedFrame) => PlanRun | undefined,
 ): { waiting: QueuedFrame; run: PlanRun } | undefined {
   let best: { lane: QueuedFrame[]; run: PlanRun } | undefined;
   for (const camera of s.cameras.values())
-    for (const [model, lane] of camera.waiting) {
+    for (const lane of camera.waiting.values()) {
       const head = lane[0];
       if (head === undefined) continue;
       const chosen = best?.lane[0];
@@ -210,7 +210,7 @@ export function nextFrame(
         chosen !== undefined &&
         (camera === chosen.camera ? head.offered_at >= chosen.offered_at : camera.turn >= chosen.camera.turn);
       if (later) continue;
-      const run = mayBegin(model);
+      const run = mayBegin(head);
       if (run !== undefined) best = { lane, run };
     }
   if (best === undefined) return undefined;

@@ -69,7 +69,7 @@ export function openFrame(s: State, waiting: QueuedFrame, run: PlanRun, section:
     at: (section === null ? placeOf(s, run, waiting.born) : undefined) ?? s.central.id,
     copies: new Map(),
     isTaken: false,
-    isAway: waiting.born !== null,
+    isAway: section?.of.isAway ?? waiting.born !== null,
     stages,
     missing: [],
     exit: null,

@@ -25,6 +25,8 @@ export interface CoordinatorOptions {
   /** Accepted frames that have not ended: in total, and per model at most, however many nodes it has. */
   readonly max_open: number;
   readonly max_open_per_model: number;
+  /** Of them, those whose sections are frames of their own; central keeps the picture of each. */
+  readonly max_sectioned: number;
   /** Bytes of open frames' tensors; a single frame larger than this still runs, alone. */
   readonly max_open_bytes: number;
   /** Bytes of payloads that wait to be accepted or decoded; what exceeds them is skipped as `buffers-full`. */
@@ -75,6 +77,7 @@ export const defaultOptions: Omit<CoordinatorOptions, 'epoch'> = {
   camera: { keep: 'newest', queue_max: 1024, max_fps: 0, deadline: 'wait', deadline_ms: 500 },
   max_open: 256,
   max_open_per_model: 128,
+  max_sectioned: 32,
   max_open_bytes: 512e6,
   max_payload_bytes: 256e6,
   hard_limit_ms: 60_000,

@@ -25,6 +25,7 @@ export function acceptSectioned(s: State, waiting: QueuedFrame, run: PlanRun): v
     hard_at: s.now + s.options.hard_limit_ms,
     count,
     opened: 0,
+    isAway: waiting.born !== null,
     ends: [],
     failure: undefined,
   };

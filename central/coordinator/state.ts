@@ -235,6 +235,8 @@ export interface SectionedFrame {
   /** Number of sections, and how many were opened. */
   readonly count: number;
   opened: number;
+  /** Whether its picture is only at the node where it was born. */
+  isAway: boolean;
   /** Of the sections that have ended. */
   readonly ends: FrameEnd[];
   /** Why it cannot end well; then no further section is opened. */

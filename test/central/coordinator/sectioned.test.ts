@@ -69,4 +69,37 @@ describe('a frame with sections', () => {
     expect(cluster.published).toMatchObject([{ frame: 'f', outcome: 'ok', sections: 5 }]);
     expect(cluster.drained).toBe(true);
   });
+
+  test('goes on from the picture that central has where its node leaves between two sections', () => {
+    const cluster = serving(['a', 'b'], { max_open_per_model: 1 });
+    cluster.born('a', 'front', ['m'], LAYOUT);
+    while (cluster.arrived.length === 0) cluster.run(cluster.now + 0.5);
+    cluster.kill('a');
+    cluster.settle();
+    expect(cluster.published).toMatchObject([{ outcome: 'ok', sections: 5, nodes: ['b'] }]);
+    expect(cluster.arrived).toHaveLength(5);
+  });
+
+  test('ends with an error where its node leaves before central has the picture', () => {
+    const cluster = serving(['a', 'b'], { max_open_per_model: 1 });
+    cluster.born('a', 'front', ['m'], LAYOUT);
+    cluster.run(cluster.now + 0.5);
+    cluster.kill('a');
+    cluster.settle();
+    expect(cluster.published).toMatchObject([{ outcome: 'error', failure: { code: 'TESSERA_SOURCE_LOST' } }]);
+  });
+
+  test('waits for its turn where many such frames are under way, and holds up no frame without sections', () => {
+    const cluster = serving(['a', 'b', 'c'], { max_sectioned: 1 });
+    for (const camera of ['x', 'y', 'z']) cluster.offer(camera, camera, ['m'], 50_000, LAYOUT);
+    cluster.offer('plain', 'plain');
+    cluster.settle();
+    expect(cluster.published.map(({ frame, outcome }) => `${frame} ${outcome}`).sort()).toEqual([
+      'plain ok',
+      'x ok',
+      'y ok',
+      'z ok',
+    ]);
+    expect(cluster.published.findIndex(({ frame }) => frame === 'plain')).toBeLessThan(2);
+  });
 });
