@@ -37,6 +37,9 @@ export interface Persistence {
   outgoingUpdate(client: SessionClient, packet: Packet): Promise<void>;
   outgoingClearMessageId(client: SessionClient, packet: Packet): Promise<undefined>;
   outgoingStream(client: SessionClient): Readable;
+  createRetainedStreamCombi(
+    filters: readonly string[],
+  ): AsyncIterable<{ readonly topic: string; readonly payload: Buffer }>;
   incomingGetPacket(client: { readonly id: string }, packet: { readonly messageId?: number }): Promise<unknown>;
 }
 

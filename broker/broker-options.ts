@@ -56,6 +56,8 @@ export interface RunningBroker {
       readonly retain: boolean;
     }) => void,
   ): void;
+  /** The retained messages of these filters. */
+  retained(filters: readonly string[]): AsyncIterable<{ readonly topic: string; readonly payload: Uint8Array }>;
   /** Closes every connection of a user, whose last will is then published; returns how many there were. */
   expel(user: string): number;
   /** Closes every listener and connection; idempotent, bounded to about two seconds. */

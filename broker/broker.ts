@@ -171,6 +171,10 @@ class EmbeddedBroker implements RunningBroker {
     );
   }
 
+  retained(filters: readonly string[]): AsyncIterable<{ readonly topic: string; readonly payload: Buffer }> {
+    return (this.#aedes as unknown as AedesParts).persistence.createRetainedStreamCombi(filters);
+  }
+
   expel(user: string): number {
     const closed = this.#connections.expel(user);
     const identity = identityOfUser(user);

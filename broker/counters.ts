@@ -10,5 +10,5 @@ export const newCounters = (): BrokerCounters => ({
   not_retained: 0,
   refused: { connections: 0, publishes: 0, subscriptions: 0, packets: 0, frames: 0 },
   closed: { unauthenticated: 0, slow_readers: 0 },
-  dropped: { slow_readers: 0, rate_limit: 0, central_session: 0, client_sessions: 0 },
+  dropped: { slow_readers: 0, rate_limit: 0, central_session: 0, client_sessions: 0, bridge: 0 },
 });

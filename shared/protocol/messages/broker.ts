@@ -35,6 +35,8 @@ export const brokerStats = z.object({
     central_session: count,
     /** Messages queued for other offline clients. */
     client_sessions: count,
+    /** Messages that a bridge could not carry to the other broker; absent: a broker of before there was one. */
+    bridge: count.optional(),
   }),
 });
 /** Counters of the embedded broker since its start. */
