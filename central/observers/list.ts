@@ -14,6 +14,7 @@ import { CameraSources } from './camera-sources.ts';
 import { CameraStatuses } from './camera-statuses.ts';
 import { FallbackLog } from './fallback-log.ts';
 import { FrameTotals } from './frame-totals.ts';
+import { GoneNodes } from './gone-nodes.ts';
 import { HomeAssistant, type HomeAssistantOptions } from './home-assistant.ts';
 import { Labels } from './labels.ts';
 import { LeftOutNodes } from './left-out.ts';
@@ -102,6 +103,7 @@ export function createObservers(deps: ObserverDeps): readonly Observer[] {
       states,
       topics,
     }),
+    new GoneNodes({ nodes: () => nodes.registry.nodes, bus, publisher, states, topics, throttledLog, now }),
     new HomeAssistant(homeAssistant),
     new Traces({ publisher, topics, known, answer: deps.answer, throttledLog }),
     new FallbackLog(throttledLog),

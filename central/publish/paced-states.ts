@@ -47,13 +47,15 @@ export class PacedStates implements Observer {
     else known.timer = setTimeout(() => this.#publish(topic, known, payload), waitMs).unref();
   }
 
+  /** Forgets the state of a topic, and publishes nothing of it that waits. */
+  forget(topic: string): void {
+    clearTimeout(this.#topics.get(topic)?.timer);
+    this.#topics.delete(topic);
+  }
+
   /** Forgets the states of a camera. */
   cameraForgotten(camera: string): void {
-    for (const [topic, { camera: of, timer }] of this.#topics) {
-      if (of !== camera) continue;
-      clearTimeout(timer);
-      this.#topics.delete(topic);
-    }
+    for (const [topic, { camera: of }] of this.#topics) if (of === camera) this.forget(topic);
   }
 
   /** Publishes nothing more that waits. */

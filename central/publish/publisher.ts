@@ -49,6 +49,13 @@ export class Publisher {
     void this.#send(topic, payload, true);
   }
 
+  /** Clears a retained state, of whoever published it. */
+  clear(topic: string): void {
+    this.#retained.delete(topic);
+    this.#onState(topic, '');
+    void this.#send(topic, '', true);
+  }
+
   /** Publishes a JPEG of a camera, which is retained until the camera is forgotten. */
   picture(topic: string, jpeg: Uint8Array, camera: string): void {
     this.#topicsOf(camera).add(topic);
@@ -62,11 +69,7 @@ export class Publisher {
 
   /** Clears everything that is retained about a camera, results too. */
   forget(camera: string): void {
-    for (const topic of this.#topicsOf(camera)) {
-      this.#retained.delete(topic);
-      this.#onState(topic, '');
-      void this.#send(topic, '', true);
-    }
+    for (const topic of this.#topicsOf(camera)) this.clear(topic);
     this.#cameraTopics.delete(camera);
   }
 

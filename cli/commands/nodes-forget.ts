@@ -6,7 +6,7 @@ import { connectionOptions, connectionSettings, flag } from '../options.ts';
 export const command = defineCommand({
   arguments: '<id>',
   description:
-    'Removes the retained messages of a node that will not come back (its status and info). A node ' +
+    'Removes the retained messages of a node that will not come back (its status, info and health). A node ' +
     'that comes back announces itself again.',
   options: { ...connectionOptions, force: flag('--force', 'also a node that is online') },
   examples: [['nodes forget pi-3', '`tessera nodes` lists pi-3 no longer']],
@@ -34,7 +34,7 @@ export const command = defineCommand({
           hint: 'stop its agent first, or say --force',
         });
       }
-      for (const topic of [names.nodeStatus(id), names.nodeInfo(id)])
+      for (const topic of [names.nodeStatus(id), names.nodeInfo(id), names.nodeHealth(id)])
         await bus.publish(topic, '', { qos: 1, retain: true });
       out.note(`node ${id} is forgotten`);
       return 0;

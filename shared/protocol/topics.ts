@@ -73,6 +73,7 @@ export function topics(base = 'tessera') {
     nodeHealth: (node: string) => `${base}/node/${node}/health`,
     nodeStatusAll: `${base}/node/+/status`,
     nodeInfoAll: `${base}/node/+/info`,
+    nodeHealthAll: `${base}/node/+/health`,
     heartbeatAll: `${base}/node/+/heartbeat`,
     stats: `${base}/stats`,
     plan: (model: string) => `${base}/plan/${model}`,
