@@ -45,12 +45,21 @@ export function framesOf(paths: readonly string[], options: FrameSourceOptions):
   // A camera that sends the same file again means a new frame: the run number keeps it from being taken for a redelivery.
   const run = randomBytes(6).toString('hex');
   if (paths[0] === '-') return framesOfStream(process.stdin, run, options);
-  const source = parseSource(paths[0]!);
-  if (typeof source === 'string' || !isRead(source)) return framesOfFiles(paths, run, options);
-  if (paths.length === 1 && !options.loop) return framesOfCamera(source, run, options);
-  throw new TesseraError('TESSERA_USAGE', 'a camera or a video goes with no other file, and never ends', {
-    hint: options.loop ? 'omit --loop' : 'name it alone',
-  });
+  const source = cameraAmong(paths);
+  if (source === undefined) return framesOfFiles(paths, run, options);
+  if (!options.loop) return framesOfCamera(source, run, options);
+  throw new TesseraError('TESSERA_USAGE', 'a camera or a video never ends', { hint: 'omit --loop' });
+}
+
+/** The camera or video that is named; undefined where all are files. Throws TESSERA_USAGE where it is not named alone. */
+export function cameraAmong(paths: readonly string[]): SourceName | undefined {
+  for (const path of paths) {
+    const source = parseSource(path);
+    if (typeof source === 'string' || !isRead(source)) continue;
+    if (paths.length === 1) return source;
+    throw new TesseraError('TESSERA_USAGE', 'a camera or a video goes with no other file', { hint: 'name it alone' });
+  }
+  return undefined;
 }
 
 /** Whether a source is read until somebody stops it, unlike files. */

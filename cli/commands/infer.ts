@@ -84,13 +84,14 @@ const flags = {
 export const command = defineCommand({
   arguments: '<files...>',
   description:
-    'Runs pictures (or a tensor) through a network that is spread over nodes, and prints the predictions. A private ' +
+    'Runs pictures (or a tensor, or one picture of a camera) through a network that is spread over nodes, and prints the predictions. A private ' +
     'cluster of broker, central and node agents is made for it, unless --broker names a running one.',
   options: flags,
   examples: [
     ['infer cat.jpg --model fastestdet', 'what is in the picture'],
     ['infer cat.jpg --model resnet.onnx --nodes 4 --grid 2x2 --json', 'any ONNX network; result objects for programs'],
     ['infer photos --model fastestdet --save seen', 'a folder of pictures; boxes drawn on copies in seen/'],
+    ['infer rtsp://10.0.0.7/sub --model fastestdet', 'what a camera sees now'],
     ['infer x.bin --tensor 1x3x224x224 --dump y.bin --model net.onnx', 'tensors in and out'],
     ['infer cat.jpg --model resnet.onnx --codec clip:0:6:4 --json', 'small results; bytes_down says how small'],
     ['infer cat.jpg --model vgg16.onnx --nodes 4 --compare', 'is the cluster faster than one machine?'],
@@ -149,9 +150,9 @@ async function inPrivate(
     throw new TesseraError('TESSERA_USAGE', '--agreement holds for calibrated results of halo tiles', {
       hint: 'leave --codec, --padding zero and --plan away',
     });
-  const { pictureFrames, tensorFrames } = await import('../frame-files.ts');
-  const wantsTensors = run.dump !== undefined || run.save !== undefined;
-  const pictures = options.tensor === undefined ? await pictureFrames(run.files, wantsTensors) : [];
+  const { tensorFrames } = await import('../frame-files.ts');
+  const { picturesOf } = await import('../infer/pictures.ts');
+  const pictures = options.tensor === undefined ? await picturesOf(run, settings, log) : [];
   const load = async () => {
     const { request, notes } = await loadRequestFor(options.model, settings, {
       picture: options.tensor === undefined,

@@ -14,9 +14,9 @@ import { topics } from '../../shared/protocol/topics.ts';
 import { followAudience, whyUnheard } from '../audience.ts';
 import { INFER_CAMERA } from '../central-cameras.ts';
 import { connectCommand } from '../connect.ts';
-import { pictureFrames } from '../frame-files.ts';
 import { FrameClient, readJson } from '../frames.ts';
 import { showPreparations } from '../preparation-notes.ts';
+import { picturesOf } from './pictures.ts';
 import { type Run, send } from './send.ts';
 
 /** Runs inference on a running cluster: its central makes the plan, and must serve the model. */
@@ -75,7 +75,7 @@ export async function inferAtRunning(
     await showPreparations(bus, names, run.shown);
     const camera = new FrameClient(bus, names, INFER_CAMERA);
     await camera.start();
-    const frames = await pictureFrames(run.files, run.dump !== undefined || run.save !== undefined);
+    const frames = await picturesOf(run, settings, log);
     return await send(camera, frames, run, { model });
   } finally {
     await bus.stop();

@@ -109,8 +109,26 @@ test('cameras by HTTP, by topic, drawn ones and those of a node give results; no
   await expect.poll(() => results('lent').length, { timeout: 20_000 }).toBeGreaterThan(1);
   const sent = await lent.stop('SIGTERM');
   expect(sent.code).toBe(0);
+  const seenOnce = await runCli(['infer', `${address}/snap.jpg`, '--broker', url, '--model', 'scenes', '--json']);
+  expect(seenOnce.code).toBe(0);
+  expect(JSON.parse(seenOnce.stdout)).toMatchObject({ file: 'http', status: 'ok', width: 640 });
+  const unseen = await runCli(['infer', `http://me:${ESCAPED}@127.0.0.1:9/pl4nt3d-path.jpg`, '--broker', url]);
+  expect(unseen).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('no picture of http: connect ECONNREFUSED'),
+  });
   const refused = await runCli(['agent', '--camera', `x=ftp://me:${ESCAPED}@cam/pl4nt3d-path`]);
-  const ended = [await agent.stop('SIGTERM'), await cli.stop('SIGTERM'), config, refused, doctor, sick, sent];
+  const ended = [
+    await agent.stop('SIGTERM'),
+    await cli.stop('SIGTERM'),
+    config,
+    refused,
+    doctor,
+    sick,
+    sent,
+    seenOnce,
+    unseen,
+  ];
   const said = ended.flatMap(({ stdout, stderr }) => [stdout, stderr]);
   expect(config.stdout).toContain('cameras.snap.source');
   expect(config.stdout).toContain(`http://me:***@127.0.0.1:${http.port}/***`);
