@@ -62,7 +62,9 @@ export class Bridge {
           if (!retained) void local.publish(topic, Uint8Array.from(payload), { qos: 1 }).catch(() => {});
         })
         .catch((error: unknown) => this.#throttledLog.warn('in', `the bridge gets no settings: ${error}`));
-    remote.onConnect(() => void out.synchronise());
+    remote.onConnect(() => {
+      out.synchronise().catch((error: unknown) => this.#throttledLog.warn('all', `the bridge is behind: ${error}`));
+    });
   }
 
   async stop(): Promise<void> {

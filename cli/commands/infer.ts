@@ -84,8 +84,9 @@ const flags = {
 export const command = defineCommand({
   arguments: '<files...>',
   description:
-    'Runs pictures (or a tensor, or one picture of a camera) through a network that is spread over nodes, and prints the predictions. A private ' +
-    'cluster of broker, central and node agents is made for it, unless --broker names a running one.',
+    'Runs pictures (or a tensor, or one picture of a camera) through a network that is spread over nodes, and prints ' +
+    'the predictions. A private cluster of broker, central and node agents is made for it, unless --broker names a ' +
+    'running one.',
   options: flags,
   examples: [
     ['infer cat.jpg --model fastestdet', 'what is in the picture'],

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Deployment, kill, pictures } from '../../bench/testbed/deployment.ts';
+import { Deployment, kill, pictures, type TestBroker } from '../../bench/testbed/deployment.ts';
 import { freePort, NO_MOSQUITTO } from '../../bench/testbed/mosquitto.ts';
 import type { RunningCli } from '../../bench/testbed/run-cli.ts';
 import { pictureSize } from '../../shared/runtime/image.ts';
@@ -13,11 +13,13 @@ let broker: RunningCli;
 let start: () => Promise<void>;
 let assistant: HomeAssistantStandIn | undefined;
 let local: string;
+let other: TestBroker;
 
 beforeAll(async () => {
   deployment = await Deployment.create();
-  const mosquitto = await deployment.broker('mosquitto');
+  const mosquitto = await deployment.broker('mosquitto', { persistent: true });
   if (mosquitto === undefined) return;
+  other = mosquitto;
   const port = await freePort();
   local = `mqtt://127.0.0.1:${port}`;
   start = async () => {
@@ -62,4 +64,26 @@ test('while the broker here is gone everything is unavailable there, and comes b
   await home.until(() => home.unavailable.includes(DETECT));
   await start();
   await home.until(isUsable);
+}, 60_000);
+
+test('after the other broker was away it has the newest states, and none that was cleared', async () => {
+  if (assistant === undefined) return;
+  const here = await deployment.connect(local, 'here');
+  const set = (node: string, text: string) =>
+    here.publish(deployment.names.nodeInfo(node), text, { qos: 1, retain: true });
+  const seen = async (reader: string): Promise<() => Record<string, string>> => {
+    const kept: Record<string, string> = {};
+    const there = await deployment.connect(other.url, reader);
+    await there.subscribe(deployment.names.nodeInfoAll, 1, ({ topic, payload }) => {
+      kept[topic.split('/')[2]!] = Buffer.from(payload).toString();
+    });
+    return () => ({ changed: kept.changed ?? '', cleared: kept.cleared ?? '' });
+  };
+  for (const node of ['changed', 'cleared']) await set(node, 'old');
+  await expect.poll(await seen('before'), { timeout: 10_000 }).toEqual({ changed: 'old', cleared: 'old' });
+  await other.stop();
+  await set('changed', 'new');
+  await set('cleared', '');
+  await other.restart();
+  await expect.poll(await seen('after'), { timeout: 20_000 }).toEqual({ changed: 'new', cleared: '' });
 }, 60_000);

@@ -27,11 +27,11 @@ class CheckingAgent extends TlsAgent {
   }
 
   override createConnection(
-    options: ConnectionOptions,
+    { host, port, servername }: ConnectionOptions,
     onCreated: (error: Error | null, socket?: Duplex) => void,
   ): undefined {
     // What it presents is looked at here, so that an error can name it; a resumed session would present nothing.
-    const socket = connect({ ...options, rejectUnauthorized: false });
+    const socket = connect({ host, port, servername, rejectUnauthorized: false });
     socket.once('error', onCreated).setTimeout(SILENT_MS, () => socket.destroy(silent()));
     socket.once('secureConnect', () => {
       socket.off('error', onCreated).setTimeout(0);

@@ -28,11 +28,14 @@ export interface LiveCameraOptions {
 /** A source that fails is opened again after a second, later after half a minute. */
 const BACKOFF = { firstMs: 1000, maxMs: 30_000 } as const;
 const REPORT_MS = 2000;
+/** A first picture may take so long, s: ffmpeg looks at a stream for 5 s, and an IP camera begins with its next whole picture. */
+const FIRST_S = 20;
 
 /**
  * A camera whose source may fail and come back.
  *
  *   opening --first picture--> online --end, error, or silence of quiet_s--> offline --back-off--> opening
+ *   opening --no picture for quiet_s, and for FIRST_S--> offline
  *   standard input that has ended: ended;  any --stop--> stopped
  *
  * 1. `next` gives the newest picture: one that was not taken before the next came is dropped.
@@ -210,9 +213,10 @@ export class LiveCamera implements Source {
     });
   }
 
-  /** What a promise gives; throws where that takes longer than `quiet_s`, or the camera is stopped. */
+  /** What a promise gives; throws where that takes longer than it may, or the camera is stopped. */
   #within<T>(promise: Promise<T>): Promise<T> {
-    const { quiet_s } = this.#options.settings;
+    const { settings } = this.#options;
+    const quiet_s = this.#state === 'online' ? settings.quiet_s : Math.max(settings.quiet_s, FIRST_S);
     const { signal } = this.#stopped;
     // A signal that is combined with a new one for each picture keeps every one of them.
     return new Promise((resolve, reject) => {

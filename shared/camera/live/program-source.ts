@@ -92,6 +92,8 @@ function whyNotStarted(command: Program['command'], error: Error): string {
 }
 
 function whyEnded(command: string, code: number | null, signal: string | null, said: string): string {
+  // What it says last then is a summary of what it wrote.
+  if (code === 0) return 'its stream has ended';
   const how = signal === null ? `ended with code ${code}` : `was ended by ${signal}`;
   const lines = said.split('\n').filter((line) => line.trim() !== '');
   // The name under which ffmpeg knows a source whose URL it was given by standard input.

@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { LiveCamera } from '../../../../shared/camera/live/live-camera.ts';
 import type { Shot, Source } from '../../../../shared/camera/source.ts';
 import { type ConfiguredSource, sourceSettings } from '../../../../shared/camera/source-settings.ts';
@@ -116,6 +116,20 @@ test('a source that is silent for too long is closed and opened again', async ()
   await opened(2);
   expect(feed.stops).toBe(1);
   expect(log.lines.join()).toContain('no picture for 0.05 s');
+});
+
+test('a first picture may take longer than a silence', async () => {
+  vi.useFakeTimers();
+  try {
+    const { one, opened, feeds } = camera({ offline_after_s: 3 });
+    const feed = await opened(1);
+    await vi.advanceTimersByTimeAsync(19_000);
+    feed.send('a');
+    expect(text(await one.next())).toBe('a');
+    expect(feeds).toHaveLength(1);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test('standard input that has ended is not opened again', async () => {
