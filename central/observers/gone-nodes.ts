@@ -1,6 +1,6 @@
 import { failureOf } from '../../shared/errors.ts';
 import type { LogThrottle } from '../../shared/log-throttle.ts';
-import type { Bus } from '../../shared/ports.ts';
+import type { Bus, Message } from '../../shared/ports.ts';
 import type { NodeRecord } from '../../shared/protocol/node-registry.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
 import { FORGET_S } from '../home-assistant/devices.ts';
@@ -14,7 +14,7 @@ export interface GoneNodesOptions {
   readonly bus: Pick<Bus, 'subscribe'>;
   readonly publisher: Pick<Publisher, 'clear'>;
   readonly states: Pick<PacedStates, 'forget'>;
-  readonly topics: Pick<Topics, 'nodeStatus' | 'nodeInfo' | 'nodeHealth' | 'nodeHealthAll'>;
+  readonly topics: Pick<Topics, 'nodeStatus' | 'nodeInfo' | 'nodeHealthAll' | 'nodeUpdateAll'>;
   readonly throttledLog: Pick<LogThrottle, 'info' | 'warn'>;
   /** Any steady clock, ms. */
   readonly now: () => number;
@@ -22,8 +22,8 @@ export interface GoneNodesOptions {
 
 /** Nodes are looked at so often, ms. */
 const LOOK_MS = 60_000;
-/** Nodes whose health is remembered, at most. */
-const MAX_HEALTHS = 4096;
+/** Topics that are remembered, at most. */
+const MAX_TOPICS = 4096;
 
 /**
  * Clears what is retained about nodes that are gone for good. A last will says that a node is away, and not whether it comes
@@ -33,8 +33,8 @@ export class GoneNodes implements Observer {
   readonly #options: GoneNodesOptions;
   /** Since when nodes are offline. */
   readonly #offline = new Map<string, number>();
-  /** Nodes with a health at the broker, also those that no other topic tells of. */
-  readonly #healths = new Set<string>();
+  /** What else the broker has about nodes, also about those of which it has neither status nor info. */
+  readonly #others = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: GoneNodesOptions) {
@@ -43,15 +43,16 @@ export class GoneNodes implements Observer {
 
   start(): void {
     const { bus, topics, throttledLog } = this.#options;
-    bus
-      .subscribe(topics.nodeHealthAll, 0, ({ topic, payload }) => {
-        const node = topic.split('/').at(-2)!;
-        if (payload.byteLength > 0 && this.#healths.size < MAX_HEALTHS) this.#healths.add(node);
-        else if (payload.byteLength === 0) this.#healths.delete(node);
-      })
-      .catch((error: unknown) =>
-        throttledLog.warn('gone nodes', `what nodes leave behind stays: ${failureOf(error).message}`),
-      );
+    const onOther = ({ topic, payload }: Message): void => {
+      if (payload.byteLength === 0) this.#others.delete(topic);
+      else if (this.#others.size < MAX_TOPICS) this.#others.add(topic);
+    };
+    for (const filter of [topics.nodeHealthAll, topics.nodeUpdateAll])
+      bus
+        .subscribe(filter, 0, onOther)
+        .catch((error: unknown) =>
+          throttledLog.warn('gone nodes', `what nodes leave behind stays: ${failureOf(error).message}`),
+        );
     this.#timer = setInterval(() => this.#look(), LOOK_MS);
   }
 
@@ -72,12 +73,12 @@ export class GoneNodes implements Observer {
       }
     }
     for (const id of this.#offline.keys()) if (!known.has(id)) this.#offline.delete(id);
-    for (const id of this.#healths) {
-      const node = known.get(id);
+    for (const topic of this.#others) {
+      const node = known.get(topic.split('/').at(-2)!);
       if (node?.online === true || node?.info !== undefined) continue;
-      this.#healths.delete(id);
-      states.forget(topics.nodeHealth(id));
-      publisher.clear(topics.nodeHealth(id));
+      this.#others.delete(topic);
+      states.forget(topic);
+      publisher.clear(topic);
     }
   }
 }

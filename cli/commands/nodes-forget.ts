@@ -6,7 +6,7 @@ import { connectionOptions, connectionSettings, flag } from '../options.ts';
 export const command = defineCommand({
   arguments: '<id>',
   description:
-    'Removes the retained messages of a node that will not come back (its status, info and health). A node ' +
+    'Removes the retained messages of a node that will not come back (its status, info, health and update). A node ' +
     'that comes back announces itself again.',
   options: { ...connectionOptions, force: flag('--force', 'also a node that is online') },
   examples: [['nodes forget pi-3', '`tessera nodes` lists pi-3 no longer']],
@@ -34,8 +34,8 @@ export const command = defineCommand({
           hint: 'stop its agent first, or say --force',
         });
       }
-      for (const topic of [names.nodeStatus(id), names.nodeInfo(id), names.nodeHealth(id)])
-        await bus.publish(topic, '', { qos: 1, retain: true });
+      for (const name of ['nodeStatus', 'nodeInfo', 'nodeHealth', 'nodeUpdate'] as const)
+        await bus.publish(names[name](id), '', { qos: 1, retain: true });
       out.note(`node ${id} is forgotten`);
       return 0;
     } finally {

@@ -33,6 +33,7 @@ beforeEach(async () => {
   for (const node of ['stays', 'leaves', 'removed']) {
     await retain(topics.nodeInfo(node), JSON.stringify({ ...INFO, id: node }));
     await retain(topics.nodeStatus(node), 'online');
+    await retain(topics.nodeUpdate(node), '{}');
     states.set(topics.nodeHealth(node), `{"of":"${node}"}`, undefined, 0);
   }
 });
@@ -51,9 +52,9 @@ const left = (node: string): string[] => {
 test('what is retained about a node is cleared after a week without it, and not before', async () => {
   await retain(topics.nodeStatus('leaves'), 'offline');
   await vi.advanceTimersByTimeAsync(6.9 * DAY_MS);
-  expect(left('leaves')).toEqual(['health', 'info', 'status']);
+  expect(left('leaves')).toEqual(['health', 'info', 'status', 'update']);
   await vi.advanceTimersByTimeAsync(0.2 * DAY_MS);
-  expect([left('leaves'), left('stays')]).toEqual([[], ['health', 'info', 'status']]);
+  expect([left('leaves'), left('stays')]).toEqual([[], ['health', 'info', 'status', 'update']]);
 });
 
 test('a node that comes back within the week begins a new one', async () => {
@@ -61,14 +62,14 @@ test('a node that comes back within the week begins a new one', async () => {
     await retain(topics.nodeStatus('leaves'), day % 4 === 3 ? 'online' : 'offline');
     await vi.advanceTimersByTimeAsync(DAY_MS);
   }
-  expect(left('leaves')).toEqual(['health', 'info', 'status']);
+  expect(left('leaves')).toEqual(['health', 'info', 'status', 'update']);
 });
 
 test('the health of a node that was removed is cleared, also of one that nobody knows; it is there again when the node is', async () => {
   await retain(topics.nodeStatus('removed'), '');
   await retain(topics.nodeInfo('removed'), '');
   await vi.advanceTimersByTimeAsync(120_000);
-  expect([left('removed'), left('removed-before'), left('stays').length]).toEqual([[], [], 3]);
+  expect([left('removed'), left('removed-before'), left('stays').length]).toEqual([[], [], 4]);
   states.set(topics.nodeHealth('removed'), '{"of":"removed"}', undefined, 0);
   expect(left('removed')).toEqual(['health']);
 });
