@@ -41,7 +41,7 @@ export const { description, usage, run } = defineBenchmark({
   notMeasured:
     'real devices: caches and memory are those of this machine. Weights are seeded, so that there is no accuracy.',
   options,
-  quick: { pairs: 6 },
+  quick: { pairs: 5, warmUp: 20 },
   run: measure,
 });
 
@@ -55,6 +55,7 @@ async function measure({
   padding,
   oneNode,
   pairs,
+  warmUp,
   cache,
 }: Values<typeof options>) {
   checkNames('--model', [model], Object.keys(NETWORKS));
@@ -76,6 +77,7 @@ async function measure({
         plan === undefined ? network[padding === 'zero' ? 'plan' : 'lossless'](file.nodes) : await readPlanFile(plan),
       pairs,
       oneNode,
+      warmUp,
       cache,
       note: (text) => console.error(text),
     }),

@@ -27,11 +27,11 @@ export const { description, usage, run } = defineBenchmark({
   needs: 'what `bench cluster` needs; the first cell of a network takes minutes, in which blobs reach the nodes.',
   notMeasured: 'see each experiment: its document says it.',
   options,
-  quick: { most: 1, pairs: 6 },
+  quick: { most: 1, pairs: 5, warmUp: 20 },
   run: measure,
 });
 
-async function measure({ name, cell: asked, most, pairs, out, cache }: Values<typeof options>) {
+async function measure({ name, cell: asked, most, pairs, warmUp, out, cache }: Values<typeof options>) {
   // Each experiment reads only what its own cells gave.
   const experiment = EXPERIMENTS[name] as unknown as Experiment;
   checkNames(
@@ -44,7 +44,9 @@ async function measure({ name, cell: asked, most, pairs, out, cache }: Values<ty
   const doubted: Record<string, readonly string[]> = {};
   for (const { key, run: measureCell } of due.slice(0, most)) {
     console.error(`${name}: ${key}`);
-    const result = await untilSignal(() => measureCell({ cache, pairs, note: (text) => console.error(`  ${text}`) }));
+    const result = await untilSignal(() =>
+      measureCell({ cache, pairs, warmUp, note: (text) => console.error(`  ${text}`) }),
+    );
     if (result.doubts.length > 0) {
       doubted[key] = result.doubts;
       console.error(`  not kept: ${result.doubts.join('; ')}`);

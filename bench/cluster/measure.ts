@@ -130,6 +130,7 @@ export async function measureCluster(measurement: Measurement) {
     calibration: calibrated,
     start_ms: opened.start_ms,
     first_frame_ms: opened.first_frame_ms,
+    warm_up: opened.warm_up,
     difference: opened.difference,
     samples: { cluster_ms: ours.map(({ ms }) => ms), single_ms: theirs.map(({ ms }) => ms) },
   };

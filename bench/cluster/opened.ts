@@ -13,8 +13,17 @@ import type { ClusterNetwork } from './networks.ts';
 import { type Draft, planOf } from './plans.ts';
 import { type PreparedNetwork, prepareNetwork, skeletonOf } from './prepared.ts';
 
-/** Frames before the first one that is measured: without quotas, and with them. */
-const WARM_UP = { fast: 8, slow: 4 } as const;
+/** Frames after a change of limits or plan. */
+const SETTLING = { fast: 8, slow: 4 } as const;
+/** Frames at either end of the warm-up of which the CPU time is told. */
+const ENDS = 10;
+
+/** How warm code was when measuring began: CPU time of broker and central for a frame, ms. */
+export interface WarmUp {
+  readonly frames: number;
+  readonly first_cpu_ms: number;
+  readonly last_cpu_ms: number;
+}
 
 /** What is to be started. */
 export interface Opening {
@@ -25,6 +34,8 @@ export interface Opening {
   readonly plan: readonly Draft[] | Plan;
   /** Cores of the single device; absent: those of a node. */
   readonly singleCores?: number | undefined;
+  /** Frames before limits are set: code that runs for the first time takes twice the CPU time. */
+  readonly warmUp: number;
   /** Folder of what stays between runs. */
   readonly cache: string;
   readonly note: (text: string) => void;
@@ -40,6 +51,7 @@ export interface Opened {
   readonly calibrated: readonly Calibrated[];
   readonly start_ms: number;
   readonly first_frame_ms: number;
+  readonly warm_up: WarmUp;
   /** Largest difference from the whole network's first output, as a share of its range. */
   readonly difference: number;
   /** Sends a frame; throws where its prediction is not `ok`. */
@@ -50,7 +62,7 @@ export interface Opened {
 
 /** Starts a cluster and a single device; `untilSignal` ends them. */
 export async function openCluster(opening: Opening): Promise<Opened> {
-  const { name, network, file, plan: given, cache, note, singleCores = file.device.cores } = opening;
+  const { name, network, file, plan: given, cache, note, warmUp: frames, singleCores = file.device.cores } = opening;
   const began = performance.now();
   const prepared = await prepareNetwork(name, network, cache);
   note(`network ${name} is at ${prepared.folder}`);
@@ -76,14 +88,25 @@ export async function openCluster(opening: Opening): Promise<Opened> {
     for (let i = 0; i < frames; i++) await send();
   };
   const first = await send();
-  await warmUp(WARM_UP.fast);
+  const used = [cluster.cpu().base];
+  for (let i = 0; i < frames; i++) {
+    await send();
+    used.push(cluster.cpu().base);
+  }
+  const ends = Math.min(ENDS, frames);
+  const warm_up = {
+    frames,
+    first_cpu_ms: (used[ends]! - used[0]!) / ends,
+    last_cpu_ms: (used.at(-1)! - used.at(-1 - ends)!) / ends,
+  };
+  note('code is warm');
   const difference = differenceOf((await send(true)).output!, await device.call('output', frame));
   for (let i = 0; i < 3; i++) await device.call('frame', frame);
   cluster.limit(true);
   single.limitCpu(singleCores);
   const calibrated = await calibrate(device, singleCores);
   note('the single device is calibrated');
-  await warmUp(WARM_UP.slow);
+  await warmUp(SETTLING.slow);
   await device.call('frame', frame);
   return {
     cluster,
@@ -94,14 +117,15 @@ export async function openCluster(opening: Opening): Promise<Opened> {
     calibrated,
     start_ms,
     first_frame_ms: first.ms,
+    warm_up,
     difference,
     send: () => send(),
     async replace(stages) {
       cluster.limit(false);
       await cluster.deploy(planOf(stages, plan.model));
-      await warmUp(WARM_UP.fast);
+      await warmUp(SETTLING.fast);
       cluster.limit(true);
-      await warmUp(WARM_UP.slow);
+      await warmUp(SETTLING.slow);
     },
   };
 }

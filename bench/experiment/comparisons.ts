@@ -25,7 +25,7 @@ function cellOf(form: CellForm): Cell<Compared> {
   const what = cloudCores === undefined ? `${nodes} ${padding}` : `cloud ${cloudCores}`;
   return {
     key: `${model} ${what} base ${baseCores} mbps ${mbps}`,
-    run: ({ cache, pairs, note }) =>
+    run: ({ cache, pairs, warmUp, note }) =>
       measureCluster({
         name: model,
         network,
@@ -40,6 +40,7 @@ function cellOf(form: CellForm): Cell<Compared> {
         oneNode: false,
         cache,
         pairs,
+        warmUp,
         note,
       }),
   };
@@ -60,24 +61,26 @@ const HEAD = [
   'free',
   'noise',
   'CPU ms of broker and central',
+  'warm-up, frames',
   'plan',
   'accuracy of the plan',
 ];
 
 function rowOf(key: string, result: Compared): string[] {
-  const { single_ms, cluster_ms, speedup, bound, of_bound, free_share, noise, broker_central_cpu_ms, plan, accuracy } =
-    result;
+  const { single_ms, cluster_ms, speedup, bound, of_bound, free_share, noise } = result;
+  const { broker_central_cpu_ms, warm_up, plan, accuracy } = result;
   const percent = (share: number): string => `${(share * 100).toFixed(0)} %`;
   return [
     key,
     single_ms.toFixed(0),
     cluster_ms.toFixed(0),
-    speedup.toFixed(2),
+    speedup < 1 ? `${speedup.toFixed(2)}: do not split` : speedup.toFixed(2),
     bound.toFixed(2),
     percent(of_bound),
     percent(free_share),
     percent(noise),
     broker_central_cpu_ms.toFixed(1),
+    String(warm_up.frames),
     plan.stages.join('; then '),
     accuracy,
   ];

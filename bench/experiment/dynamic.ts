@@ -66,13 +66,14 @@ export const dynamic: Experiment<Adapted> = {
   cells: [
     {
       key: 'vgg16, 28 tiles',
-      async run({ cache, note }) {
+      async run({ cache, warmUp, note }) {
         const half = { do: 'slow', frame: CHANGE, nodes: [5, 6, 7, 8], factor: 0.5 };
         const opened = await openCluster({
           name: 'vgg16',
           network: NETWORKS.vgg16!,
           file: clusterFile.parse({ version: 1, device: { cores: CORES }, base: { cores: CORES }, events: [half] }),
           plan: stages,
+          warmUp,
           cache,
           note,
         });

@@ -6,6 +6,8 @@ export interface CellContext {
   readonly cache: string;
   /** Frames of each side, where a cell compares. */
   readonly pairs: number;
+  /** Frames before the first one that is measured. */
+  readonly warmUp: number;
   readonly note: (text: string) => void;
 }
 

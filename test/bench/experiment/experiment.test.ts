@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { latency } from '../../../bench/experiment/comparisons.ts';
 import { adaptation } from '../../../bench/experiment/dynamic.ts';
 import { documentOf, type Experiment } from '../../../bench/experiment/experiment.ts';
 import { barPlot, linePlot } from '../../../bench/experiment/plot.ts';
@@ -35,6 +36,29 @@ describe('plots', () => {
     );
     const heights = [...drawn.matchAll(/<rect x="[\d.]+" y="[\d.]+" width="[\d.]+" height="([\d.]+)"/g)];
     expect(Number(heights[1]![1]) / Number(heights[0]![1])).toBeCloseTo(7 / 3, 1);
+  });
+});
+
+describe('the table of latencies', () => {
+  it('says where one device is faster than the cluster', () => {
+    const result = (speedup: number) =>
+      ({
+        ...{
+          single_ms: 60,
+          cluster_ms: 60 / speedup,
+          speedup,
+          bound: 4,
+          of_bound: speedup / 4,
+          free_share: 0,
+          noise: 0,
+        },
+        ...{ broker_central_cpu_ms: 20, warm_up: { frames: 250 }, plan: { stages: [] }, accuracy: '' },
+      }) as unknown as Parameters<typeof latency.table>[0][number][1];
+    const rows = latency.table([
+      ['slower', result(0.5)],
+      ['faster', result(2)],
+    ]);
+    expect(rows.slice(1).map((row) => row[3])).toEqual(['0.50: do not split', '2.00']);
   });
 });
 
