@@ -69,9 +69,15 @@ export class SettingTopics implements Observer {
   #onSet({ topic, payload, retained }: Message): void {
     const { topics, throttledLog } = this.#options;
     const parsed = parseSettingTopic(topics.base, topic);
-    const setting = SETTINGS.find((one) => one === parsed?.setting);
-    // A retained command would be obeyed at every start.
-    if (this.#isOver || retained || parsed === undefined || setting === undefined) return;
+    if (this.#isOver || parsed === undefined) return;
+    const setting = SETTINGS.find((one) => one === parsed.setting);
+    if (retained || setting === undefined) {
+      const why = retained
+        ? 'it is retained, and would be obeyed at every start'
+        : `the settings are ${SETTINGS.join(', ')}`;
+      throttledLog.warn(topic, `${topic} is ignored: ${why}`);
+      return;
+    }
     const text = payload.byteLength > MAX_BYTES ? '' : new TextDecoder().decode(payload);
     const failure = this.set(parsed.camera, setting, text);
     if (failure !== undefined) throttledLog.warn(topic, `${topic} is ignored: ${failure.message}`);

@@ -9,6 +9,7 @@ import { type Mosquitto, NO_MOSQUITTO, startMosquitto } from '../../bench/testbe
 import { CLI } from '../../bench/testbed/run-cli.ts';
 import { resolveConfig, settingsOfTree } from '../../shared/config/layers.ts';
 import { silentLog } from '../../shared/ports.ts';
+import { pictureSize } from '../../shared/runtime/image.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { parseYaml } from '../../shared/runtime/yaml.ts';
 import { type Block, blocksOf } from '../support/examples.ts';
@@ -145,6 +146,7 @@ test('whoever does what docs/home.md says has a light that is on while somebody 
   running.push({ text: 'watcher', printed: () => '', stop: () => watcher.stop() });
   const light = await inbox(watcher, 'zigbee2mqtt/porch/set');
   const door = await inbox(watcher, 'tessera/result/front_door/fastestdet');
+  const crop = await inbox(watcher, 'tessera/result/front_door/fastestdet/crop');
   const garden = await inbox(watcher, 'tessera/result/garden/fastestdet');
   const yard = await inbox(watcher, 'tessera/result/yard/fastestdet');
   const isLight = (state: string) =>
@@ -165,6 +167,7 @@ test('whoever does what docs/home.md says has a light that is on while somebody 
       await door.next();
       show(SOMEBODY);
       await isLight('ON');
+      expect(await pictureSize((await crop.next()).payload)).toBeDefined();
       await said('mosquitto_sub', /^tessera\/result\/front_door\/fastestdet\/count\/person [1-9]$/m);
       show(NOBODY);
       await isLight('OFF');

@@ -62,8 +62,10 @@ test('settings change by messages, and what is no value is answered with the val
     'tessera/camera/front/snapshot/state OFF',
     `${topic} is ignored: snapshot is ON or OFF`,
   ]);
-  expect(set(topic, 'ON', true)).toEqual([]);
-  expect(set(names.settingSet('front', 'constructor'), 'ON')).toEqual([]);
+  expect(set(topic, 'ON', true)).toEqual([`${topic} is ignored: it is retained, and would be obeyed at every start`]);
+  expect(set(names.settingSet('front', 'constructor'), 'ON')).toEqual([
+    expect.stringMatching(/constructor\/set is ignored: the settings are detect, .*, model$/),
+  ]);
   expect(set(names.settingSet('nobody', 'detect'), 'ON')).toEqual([
     'tessera/camera/nobody/detect/set is ignored: there is no camera nobody',
   ]);
