@@ -40,6 +40,8 @@ export interface EnrolmentOptions {
   readonly log: Log;
   /** Unix seconds. */
   readonly now?: () => number;
+  /** Called with the public keys of all centrals whenever one has published another. */
+  readonly onKeys?: ((keys: readonly string[]) => void) | undefined;
 }
 
 /** Keys that fit into an invitation. */
@@ -67,8 +69,10 @@ export class EnrolmentService {
     await bus.subscribe(topics.centralKeyAll, 1, ({ topic, payload }) => {
       const key = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('utf8');
       if (payload.byteLength > 64 || !isPublicKey(key)) return;
+      if (this.#keys.get(topic) === key) return;
       this.#keys.delete(topic);
       this.#keys.set(topic, key);
+      this.#options.onKeys?.(this.#newestKeys());
       for (const wake of this.#waiting) wake();
       this.#waiting.clear();
     });
@@ -94,7 +98,7 @@ export class EnrolmentService {
     const { credentials, base, server, tls, updateKeys = [], log } = this.#options;
     const { name, salt, hash, expires_s } = asked;
     const role = roleOf(asked.role);
-    const keys = [...new Set([...this.#keys.values()].reverse())].slice(0, MAX_KEYS);
+    const keys = this.#newestKeys();
     const ca = tls === undefined ? undefined : ownAuthority(tls);
     const about = { server, base, keys, update_keys: [...updateKeys], ...(ca === undefined ? {} : { ca }) };
     if (expires_s === undefined) {
@@ -143,6 +147,10 @@ export class EnrolmentService {
     throw new TesseraError('TESSERA_USAGE', `the broker knows no ${role} "${name}"`, {
       hint: names.length === 0 ? 'it knows none' : `it knows ${names.map((one) => one.name).join(', ')}`,
     });
+  }
+
+  #newestKeys(): string[] {
+    return [...new Set([...this.#keys.values()].reverse())].slice(0, MAX_KEYS);
   }
 
   async stop(): Promise<void> {

@@ -10,6 +10,7 @@ import { startCentral } from '../central/open-central.ts';
 import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
 import { type AgentProcess, startAgentProcess } from './agent-process.ts';
+import { announcementOf, BrokerAnnouncement } from './broker-announcement.ts';
 import { machineDefaults } from './machine.ts';
 
 /** How a cluster on this machine is made. */
@@ -21,6 +22,8 @@ export interface ClusterOptions {
   readonly bus?: BrokerConnection;
   /** Who may come from other machines, and the broker's address as those reach it. */
   readonly remoteAccess?: Pick<EnrolmentOptions, 'credentials' | 'server' | 'updateKeys'>;
+  /** Whether the local network is told of the embedded broker, where other machines may come in. */
+  readonly isAnnounced?: boolean;
   readonly tls?: ListenTls | undefined;
   /** Starts the bridge of the embedded broker, if it is to have one. */
   readonly bridge?: (broker: RunningBroker) => Promise<{ stop(): Promise<void> } | undefined>;
@@ -111,7 +114,12 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       if (bridge !== undefined) started.push(bridge);
       urls = broker.urls;
       if (options.remoteAccess !== undefined) {
-        enrolment = new EnrolmentService({ broker, ...options.remoteAccess, base, tls: options.tls, log });
+        const announcement = new BrokerAnnouncement(log);
+        started.push(announcement);
+        const onKeys = (keys: readonly string[]): void => {
+          if (options.isAnnounced === true) announcement.say(announcementOf(urls, { role: 'broker', base, keys }));
+        };
+        enrolment = new EnrolmentService({ broker, ...options.remoteAccess, base, tls: options.tls, log, onKeys });
         started.push(enrolment);
         await enrolment.start();
       }

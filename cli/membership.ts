@@ -4,6 +4,7 @@ import { TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
 import { hideUserInfo } from '../shared/redact.ts';
 import { type ConnectionFault, isUserRefusal } from '../shared/runtime/broker-failure.ts';
+import type { BrokerSearch } from '../shared/runtime/broker-search.ts';
 import type { BusOptions } from '../shared/runtime/bus-options.ts';
 import type { LoadedConfig } from '../shared/runtime/config.ts';
 import { busOptions } from './connect.ts';
@@ -28,6 +29,8 @@ export interface WayIn {
   readonly updateKeys: readonly string[];
   /** Whether it joined by an invitation, now or earlier. */
   readonly isMember: boolean;
+  /** Where the broker is looked for, unless flags or configuration name it. */
+  readonly search: BrokerSearch | undefined;
 }
 
 /**
@@ -66,7 +69,9 @@ async function keptMembership(where: Circumstances): Promise<WayIn> {
   if (member !== undefined)
     log.debug(`this machine joined ${member.server} as ${member.user}, but is configured for another broker or user`);
   const { clientId: _, log: __, ...bus } = await busOptions(loaded.config, '', log);
-  return { bus, base: mqtt.base_topic, id, trustedKeys: node.trusted_keys, updateKeys: updates.keys, isMember: false };
+  const about = { base: mqtt.base_topic, trustedKeys: node.trusted_keys, updateKeys: updates.keys };
+  const search = await searchFor(bus.url, about, where);
+  return { bus: { ...bus, whereabouts: search }, ...about, id, isMember: false, search };
 }
 
 /** The connection of a member; explicit configuration overrides it. */
@@ -74,20 +79,45 @@ async function asMember(member: Invitation | Membership, where: Circumstances): 
   const { loaded, log } = where;
   const { mqtt, node, updates } = loaded.config;
   const { clientId: _, log: __, ...bus } = await busOptions(loaded.config, '', log);
+  const about = {
+    base: isSaid(where, 'mqtt.base_topic') ? mqtt.base_topic : (member.base ?? 'tessera'),
+    trustedKeys: [...member.keys, ...node.trusted_keys],
+  };
+  const search = await searchFor(member.server, about, where);
   return {
     bus: {
       ...bus,
+      whereabouts: search,
       url: isSaid(where, 'mqtt.server') ? bus.url : member.server,
       user: member.user,
       password: 'password' in member ? member.password : undefined,
       ca: bus.ca ?? member.ca,
     },
-    base: isSaid(where, 'mqtt.base_topic') ? mqtt.base_topic : (member.base ?? 'tessera'),
+    ...about,
     id: member.user,
-    trustedKeys: [...member.keys, ...node.trusted_keys],
     updateKeys: [...(member.update_keys ?? []), ...updates.keys],
     isMember: true,
+    search,
   };
+}
+
+/** The search for a broker that was at `server`; undefined where flags or configuration say where it is. */
+async function searchFor(
+  server: string,
+  { base, trustedKeys: keys }: Pick<WayIn, 'base' | 'trustedKeys'>,
+  where: Circumstances,
+): Promise<BrokerSearch | undefined> {
+  const { loaded, stateDir, log } = where;
+  if (isSaid(where, 'mqtt.server') || !loaded.config.mdns) return undefined;
+  const [{ BrokerSearch }, { keepGood, lastGood }] = await Promise.all([
+    import('../shared/runtime/broker-search.ts'),
+    import('./known-broker.ts'),
+  ]);
+  const keep = (url: string): void => {
+    keepGood(stateDir, server, url).catch((error: Error) => log.warn(error.message));
+  };
+  const secure = /^(mqtts|wss):/.test(server);
+  return new BrokerSearch(await lastGood(stateDir, server), { base, keys, secure }, keep, log);
 }
 
 /** The error that ends an agent: for a member that the broker refuses, with how to join again. */

@@ -25,6 +25,7 @@ const MAY_IMPORT: Readonly<Record<(typeof LAYERS)[number], readonly string[]>> =
 /** The one file that may import each outside library; bench/ and test/ may import what they measure and test. */
 const LIBRARY_HOME: Readonly<Record<string, string>> = {
   mqtt: 'shared/runtime/mqtt-connection.ts',
+  'multicast-dns': 'shared/runtime/mdns.ts',
   'cbor-x': 'shared/runtime/cbor.ts',
   'onnxruntime-node': 'shared/runtime/ort.ts',
   sharp: 'shared/runtime/image.ts',

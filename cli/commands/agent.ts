@@ -118,11 +118,14 @@ export const command = defineCommand({
       signal,
       // A node that another command started has nothing to say to its user.
       onStarted: () => {
-        if (process.send === undefined) out.note(`node ${name} is online at ${hideUserInfo(bus.url)}`);
+        if (process.send === undefined)
+          out.note(`node ${name} is online at ${hideUserInfo(way.search?.url ?? bus.url)}`);
       },
-    }).catch((error: unknown) => {
-      throw explained(error, way);
-    });
+    })
+      .catch((error: unknown) => {
+        throw explained(error, way);
+      })
+      .finally(() => way.search?.stop());
     return end === 'replaced' ? REPLACED : 0;
   },
 });

@@ -1,6 +1,7 @@
 import type { Credentials } from '../../broker/credentials.ts';
 import type { EnrolmentService } from '../../broker/enrolment-service.ts';
 import { bridgeOf } from '../bridge.ts';
+import { announcementOf, BrokerAnnouncement } from '../broker-announcement.ts';
 import { defineCommand } from '../command.ts';
 import { INVITATION_S, inviteNode, newPassword } from '../invite.ts';
 import { flagSetting, type Parser, string, value, values } from '../options.ts';
@@ -90,6 +91,7 @@ export const command = defineCommand({
       sessionsFolder: join(folder, 'frames'),
       log,
     });
+    const announcement = new BrokerAnnouncement(log);
     const enrolment = new EnrolmentService({
       broker,
       credentials,
@@ -98,6 +100,10 @@ export const command = defineCommand({
       tls,
       updateKeys: config.updates.keys,
       log,
+      // Without a central there is nothing to join.
+      onKeys: (keys) => {
+        if (config.mdns) announcement.say(announcementOf(broker.urls, { role: 'broker', base, keys }));
+      },
     });
     serviceNotices(signal);
     out.note(`broker: ${broker.urls.join(', ')}`);
@@ -114,6 +120,7 @@ export const command = defineCommand({
       await enrolment.start();
       await Promise.all([untilStopped(signal), letIn(options.invite, credentials, enrolment, secrets, out, signal)]);
     } finally {
+      await announcement.stop();
       await enrolment.stop();
       await bridge?.stop();
       await broker.stop();

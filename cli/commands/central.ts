@@ -1,4 +1,5 @@
 import { TesseraError } from '../../shared/errors.ts';
+import { announcementOf, BrokerAnnouncement } from '../broker-announcement.ts';
 import { centralCameras } from '../central-cameras.ts';
 import { defineCommand } from '../command.ts';
 import { homeAssistantOption } from '../home-assistant-option.ts';
@@ -101,6 +102,7 @@ export const command = defineCommand({
         log,
       });
       if (central.url !== undefined) out.note(`window: ${central.url}`);
+      const announcement = new BrokerAnnouncement(log);
       const stopped = untilStopped(signal).then(() => undefined);
       try {
         const serveModel = async (name: string): Promise<void> => {
@@ -130,8 +132,11 @@ export const command = defineCommand({
         await Promise.race([central.lead(), stopped]);
         if (signal.aborted) return undefined;
         out.note(`central is online at ${server}`);
+        const about = { role: 'central', base: settings.mqtt.base_topic, keys: [central.publicKey] } as const;
+        if (settings.mdns) announcement.say(announcementOf([server], about));
         return await Promise.race([stopped, central.relieved]);
       } finally {
+        await announcement.stop();
         await central.stop();
       }
     };

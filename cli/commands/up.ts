@@ -130,6 +130,7 @@ export const command = defineCommand({
         },
         acceptUnlistedCameras: settings.accept_unlisted_cameras,
         ...homeAssistantOption(settings),
+        isAnnounced: settings.mdns,
         bridge: (broker) => bridgeOf(settings, broker, log),
         coordinator: { audit_share: settings.central.audit_share, tier: settings.central.tier ?? null },
         // Nodes on one machine share its processors, so that each one's speed says little about all of them.

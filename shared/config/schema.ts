@@ -329,6 +329,10 @@ export const configSchema = z.strictObject({
   central: central.prefault({}),
   planner: planner.prefault({}),
   node: node.prefault({}),
+  mdns: z
+    .boolean()
+    .default(true)
+    .describe('multicast DNS: broker and central tell the local network where the broker is, and agents look there'),
   models: z
     .strictObject({
       dir: text.default('models').describe('folder of model folders'),

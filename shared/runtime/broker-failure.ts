@@ -15,6 +15,8 @@ export const isVersionRefusal = (code: string | number | undefined): boolean => 
 /** Whether retrying cannot help: wrong credentials, wrong certificate, wrong client id. */
 export function isPermanent(code: string | number | undefined): boolean {
   if (typeof code === 'number') return [2, 4, 5, 133, 134, 135, 138].includes(code);
+  // The clock of a machine without a battery is behind until the network has told it the time.
+  if (code === 'CERT_NOT_YET_VALID') return false;
   return (
     code !== undefined && (code === 'EPROTO' || /^(ERR_(TLS|SSL|OSSL)|CERT_|DEPTH_|SELF_SIGNED|UNABLE_TO_)/.test(code))
   );
@@ -77,6 +79,11 @@ function explained({ code, message }: ConnectionFault, where: string): [string, 
           : 'check that MQTT is served at this port; a TLS port needs mqtts:// or wss://',
       ];
   }
+  if (code === 'CERT_NOT_YET_VALID')
+    return [
+      "the broker's certificate is not valid yet",
+      'the clock of this machine is behind: it gets the time from the network (timedatectl), or set it',
+    ];
   const alert = String(code);
   if (/^ERR_SSL_.*(CERTIFICATE_REQUIRED|ALERT_HANDSHAKE_FAILURE)$/.test(alert)) {
     return ['the broker asks for a client certificate', 'name one with mqtt.cert, and its key with mqtt.key'];

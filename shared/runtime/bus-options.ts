@@ -7,6 +7,8 @@ import type { Handler } from './broker-connection.ts';
 export interface BusOptions {
   /** mqtt://, mqtts://, ws:// or wss://; credentials inside the URL are used where `user` is not given. */
   readonly url: string;
+  /** Says where the broker is at each attempt to connect, and hears of each that succeeded; otherwise it is at `url`. */
+  readonly whereabouts?: { next(): string; connected(): void } | undefined;
   readonly user?: string | undefined;
   readonly password?: string | undefined;
   /** PEM texts. */
@@ -53,4 +55,4 @@ export interface Subscribed {
 }
 
 /** As `BusOptions`, over streams that the caller opens, one per connection. */
-export type StreamBusOptions = Omit<BusOptions, 'url'> & { readonly openStream: () => Duplex };
+export type StreamBusOptions = Omit<BusOptions, 'url' | 'whereabouts'> & { readonly openStream: () => Duplex };

@@ -16,16 +16,19 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
   const password = options.password ?? (url.password === '' ? undefined : decodeURIComponent(url.password));
   url.username = '';
   url.password = '';
-  const { ca, cert, key, rejectUnauthorized = true } = options;
+  const { ca, cert, key, whereabouts, rejectUnauthorized = true } = options;
   const secure = { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }), rejectUnauthorized };
-  const tls = url.protocol === 'mqtts:' || url.protocol === 'wss:';
   const where = url.href.replace(/\/$/, '');
-  return startBus({ ...options, user, password }, where, dialUrl(where, tls ? secure : {}));
+  const dialNow = (): Dial => {
+    const now = whereabouts?.next() ?? where;
+    return dialUrl(now, now.startsWith('mqtts:') || now.startsWith('wss:') ? secure : {});
+  };
+  return startBus({ ...options, user, password }, where, dialNow);
 }
 
 /** Connects over streams that the caller opens, for tests and for clients in the same process as the broker. */
 export function connectBusOver(options: StreamBusOptions): Promise<Bus> {
-  return startBus(options, 'stream', dialStream(options.openStream));
+  return startBus(options, 'stream', () => dialStream(options.openStream));
 }
 
 function parsedUrl(text: string): URL {
@@ -36,7 +39,7 @@ function parsedUrl(text: string): URL {
   });
 }
 
-async function startBus(options: Omit<BusOptions, 'url'>, where: string, dial: Dial): Promise<Bus> {
+async function startBus(options: Omit<BusOptions, 'url'>, where: string, dialNow: () => Dial): Promise<Bus> {
   const asked = options.protocolVersion ?? 'auto';
   let version: 4 | 5 = asked === 'auto' ? 5 : asked;
   let ends = version === 5;
@@ -46,6 +49,11 @@ async function startBus(options: Omit<BusOptions, 'url'>, where: string, dial: D
     return error;
   };
   const open = async (deliver: Deliver): Promise<BrokerConnection> => {
+    const connection = await openOnce(dialNow(), deliver);
+    options.whereabouts?.connected();
+    return connection;
+  };
+  const openOnce = async (dial: Dial, deliver: Deliver): Promise<BrokerConnection> => {
     let first = await openConnection(dial, clientOptions(options, version, ends), deliver);
     // A connection that was lost by chance looks like a broker that closes on MQTT 5; falling back to 3.1.1 would give
     // up the persistent session.

@@ -39,6 +39,7 @@ const PROCESSES: Readonly<
       'central',
       'planner',
       'node',
+      'mdns',
       'models',
       'cameras',
       'accept_unlisted_cameras',
@@ -50,7 +51,7 @@ const PROCESSES: Readonly<
     others: ['updates.trial_s'],
   },
   broker: {
-    sections: ['broker', 'homeassistant', 'updates', 'log'],
+    sections: ['broker', 'mdns', 'homeassistant', 'updates', 'log'],
     others: ['homeassistant.enabled', 'updates.folder', 'updates.trial_s'],
   },
   central: {
@@ -58,6 +59,7 @@ const PROCESSES: Readonly<
       'mqtt',
       'central',
       'planner',
+      'mdns',
       'models',
       'cameras',
       'accept_unlisted_cameras',
@@ -68,7 +70,7 @@ const PROCESSES: Readonly<
     ],
     others: ['updates.keys', 'updates.trial_s'],
   },
-  agent: { sections: ['mqtt', 'node', 'updates', 'log'], others: ['updates.folder'] },
+  agent: { sections: ['mqtt', 'node', 'mdns', 'updates', 'log'], others: ['updates.folder'] },
   infer: { sections: ['mqtt', 'models', 'log'], others: ['models.signing_key'] },
 };
 

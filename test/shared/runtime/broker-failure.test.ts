@@ -38,6 +38,8 @@ describe('brokerError', () => {
 
   it('distinguishes faults that a retry can fix', () => {
     expect(['ECONNREFUSED', 'ENOTFOUND', 'ETIMEDOUT', 3, 136, undefined].some(isPermanent)).toBe(false);
+    // A Raspberry Pi without a clock has to wait for the time, not to end.
+    expect(isPermanent('CERT_NOT_YET_VALID')).toBe(false);
     expect([4, 5, 134, 135, 'CERT_HAS_EXPIRED', 'SELF_SIGNED_CERT_IN_CHAIN', 'EPROTO'].every(isPermanent)).toBe(true);
   });
 
