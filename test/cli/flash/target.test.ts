@@ -1,5 +1,15 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -137,5 +147,36 @@ describe('a target', () => {
     ['/dev/null', 1, 'neither a folder, a file nor a block device'],
   ])('is refused: %s', async (path, cards, reason) => {
     await expect(openTarget(path, cards, OPTIONS)).rejects.toThrow(reason);
+  });
+});
+
+const NO_LOOP =
+  missing ?? (process.getuid?.() === 0 && spawnSync('losetup', ['-f']).status === 0 ? undefined : 'no loop devices');
+describe.skipIf(NO_LOOP !== undefined)(`a block device${NO_LOOP === undefined ? '' : ` (skipped: ${NO_LOOP})`}`, () => {
+  it('is written to once it is confirmed by its path, and never while it is in use', async () => {
+    const image = makeImage('for-device.img');
+    writeFileSync(join(folder, 'card'), Buffer.alloc(24e6));
+    const losetup = (...words: readonly string[]) => execFileSync('losetup', words, { encoding: 'utf8' }).trim();
+    const device = losetup('--find', '--show', join(folder, 'card'));
+    try {
+      await expect(flash(device, ['pi-1'], { image })).rejects.toThrow('everything on it is lost');
+      await expect(flash(device, ['pi-1'], { image, ask: async () => 'y' })).rejects.toThrow('was not confirmed');
+      expect(readFileSync(join(folder, 'card')).every((byte) => byte === 0)).toBe(true);
+      const asked: string[] = [];
+      const ask = async (question: string) => {
+        asked.push(question);
+        return device;
+      };
+      expect(await flash(device, ['pi-1'], { image, ask })).toEqual(['firstrun']);
+      expect(asked).toEqual([expect.stringContaining('everything on it is lost')]);
+      expect(mtools('mtype', join(folder, 'card'), '::tessera.join')).toBe('token of pi-1\n');
+
+      const held = openSync(device, constants.O_RDWR | constants.O_EXCL);
+      await expect(flash(device, ['pi-2'], { yes: true }))
+        .rejects.toThrow('is in use')
+        .finally(() => closeSync(held));
+    } finally {
+      losetup('--detach', device);
+    }
   });
 });
