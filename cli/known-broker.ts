@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { readText } from '../shared/runtime/file.ts';
-import { writeWhole } from '../shared/runtime/whole-file.ts';
+import { writeWholeSync } from '../shared/runtime/whole-file.ts';
 import { z } from '../shared/schema.ts';
 
 /** Where a node found its broker when it was not at the address of its token or configuration. */
@@ -23,8 +23,8 @@ export async function lastGood(stateDir: string, server: string): Promise<string
   }
 }
 
-/** Keeps an address at which the broker of `server` accepted this node. Throws TESSERA_STORAGE. */
-export async function keepGood(stateDir: string, server: string, found: string): Promise<void> {
+/** Keeps an address at which the broker of `server` accepted this node, before it connects again. Throws TESSERA_STORAGE. */
+export function keepGood(stateDir: string, server: string, found: string): void {
   const kept: z.infer<typeof knownBroker> = { version: 1, instead_of: server, server: found };
-  await writeWhole({ what: 'the address of the broker', path: fileIn(stateDir) }, `${JSON.stringify(kept)}\n`);
+  writeWholeSync({ what: 'the address of the broker', path: fileIn(stateDir) }, `${JSON.stringify(kept)}\n`);
 }

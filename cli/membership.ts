@@ -114,7 +114,11 @@ async function searchFor(
     import('./known-broker.ts'),
   ]);
   const keep = (url: string): void => {
-    keepGood(stateDir, server, url).catch((error: Error) => log.warn(error.message));
+    try {
+      keepGood(stateDir, server, url);
+    } catch (error) {
+      log.warn((error as Error).message);
+    }
   };
   const secure = /^(mqtts|wss):/.test(server);
   return new BrokerSearch(await lastGood(stateDir, server), { base, keys, secure }, keep, log);
