@@ -6,7 +6,7 @@ export const AGENT_ENVIRONMENT = { MALLOC_ARENA_MAX: '1', NODE_OPTIONS: '--max-s
  * release to run, and starts the chosen one's `bin/tessera`. `releases/` of the state directory belongs to the agent
  * (node-agent/update/releases.ts), all but what is written here:
  *
- *   no trial --link `trial`--> begun (`trial.begun` is there) --the agent removes `trial`--> kept: `current` is it
+ *   no trial --link `trial`--> begun (`trial.begun` is there) --the agent removes both--> kept: `current` is it
  *   begun --ended, not online in time, or started again--> given up: `failed` is what `trial` was, `trial.why` why
  *
  * 1. Whatever is cut off at whatever moment: the next start runs the trial at most once, and else `current`, or the
@@ -79,7 +79,7 @@ while :; do
   [ -z "$ending" ] || kill -TERM "$child" 2>/dev/null
 
   seconds=0
-  while [ -n "$trial" ] && [ -L "$releases/trial" ] && kill -0 "$child" 2>/dev/null; do
+  while [ -n "$trial" ] && [ -e "$releases/trial.begun" ] && kill -0 "$child" 2>/dev/null; do
     sleep 1 &
     wait "$!"
     seconds=$((seconds + 1))
@@ -100,7 +100,7 @@ while :; do
   done
   child=
   [ -z "$ending" ] || exit "$code"
-  if [ -n "$trial" ] && [ -L "$releases/trial" ]; then
+  if [ -n "$trial" ] && [ -e "$releases/trial.begun" ]; then
     give_up "it ended by itself, with exit code $code"
   elif [ "$code" != 75 ]; then
     exit "$code"

@@ -31,6 +31,7 @@ import { FrameConnection } from './ingest/connection.ts';
 import { type CameraFeeds, feedsOf } from './ingest/feeds.ts';
 import { FrameTracker } from './journal/frame-tracker.ts';
 import type { Journal } from './journal/journal.ts';
+import { Drains } from './nodes/drains.ts';
 import { listenToNodes } from './nodes/listen.ts';
 import { answerMeasurements } from './nodes/measurement-requests.ts';
 import { NodeAnswers } from './nodes/node-answers.ts';
@@ -50,6 +51,7 @@ import { ResultPublisher } from './publish/result-publisher.ts';
 import { WantedResults } from './publish/wanted-results.ts';
 import type { ServedModel, ServedPlan } from './served-model.ts';
 import { CameraSettings, type KeptSettings, type Setting } from './settings/camera-settings.ts';
+import { Updates } from './updates/updates.ts';
 
 /** What an active central works with. */
 export interface ActiveCentralParts {
@@ -115,6 +117,8 @@ export class ActiveCentral {
   readonly #blobs: BlobServer;
   readonly #observers: Observers;
   readonly #waits: ReadyWaits;
+  readonly #drains: Drains;
+  readonly #updates: Updates;
   #opening: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #drained: () => void = () => {};
@@ -263,6 +267,16 @@ export class ActiveCentral {
       },
     });
     this.#effects.knowCodecs(CENTRAL, codecNames());
+    const people = { bus, topics: names, publisher, nodes: () => parts.nodes.registry.nodes, log };
+    const drain = (node: string, isDrained: boolean) => this.#tell({ type: 'node-drained', node, isDrained });
+    this.#drains = new Drains({ ...people, drain });
+    this.#updates = new Updates({
+      ...people,
+      loading: () => this.#loading(),
+      drain: (turn) => this.#drains.updating(turn),
+      version: packageVersion(),
+      time: () => Date.now() / 1000,
+    });
   }
 
   /** Listens to nodes; frames are accepted after the first plan was offered. */
@@ -293,6 +307,8 @@ export class ActiveCentral {
     const frameTimes = this.#frameTimes;
     const { models } = this.#parts;
     await answerMeasurements({ bus, topics: topics(base), registry, models, measurements, frameTimes, log });
+    await this.#drains.start();
+    await this.#updates.start();
     // Another central may have taken over meanwhile.
     if (this.#stopping !== undefined) return;
     this.#publisher.retain(topics(base).centralKey(CENTRAL), publicKey);
@@ -405,6 +421,7 @@ export class ActiveCentral {
     this.#tell({ type: 'stop', relieved });
     clearTimeout(this.#timer);
     this.#blobs.stop();
+    this.#updates.stop();
     this.#observers.tell('stop');
     this.#cameras.stop();
     await this.#connection.close(relieved);
@@ -428,6 +445,12 @@ export class ActiveCentral {
       time: () => Date.now() / 1000,
       random: Math.random,
     };
+  }
+
+  /** Nodes that prepare plans. */
+  #loading(): Set<string> {
+    const { nodes } = this.#coordinator.snapshot();
+    return new Set(Object.keys(nodes).filter((id) => Object.values(nodes[id]!.plans).includes('preparing')));
   }
 
   #settingChanged(camera: string, setting: Setting): void {

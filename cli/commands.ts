@@ -47,6 +47,18 @@ export const COMMANDS: readonly Entry[] = [
   },
   { name: 'flash', summary: 'make cards that boot as nodes', load: () => import('./commands/flash.ts') },
   {
+    name: 'update',
+    summary: 'have nodes run another version of this program',
+    load: () => import('./commands/update.ts'),
+  },
+  {
+    name: 'update verify',
+    summary: 'check the signature and the hashes of a bundle',
+    load: () => import('./commands/update-verify.ts'),
+  },
+  { name: 'node drain', summary: 'give a node no new work', load: () => import('./commands/node-drain.ts') },
+  { name: 'node resume', summary: 'give a drained node work again', load: () => import('./commands/node-resume.ts') },
+  {
     name: 'node readmit',
     summary: 'give work again to an excluded node',
     load: () => import('./commands/node-readmit.ts'),

@@ -9,9 +9,15 @@ import {
   type PlanStatus,
   planStatus,
 } from '../shared/protocol/messages/central.ts';
-import { type LeftOut, leftOut } from '../shared/protocol/messages/node.ts';
+import { drainedNodes, type LeftOut, leftOut } from '../shared/protocol/messages/node.ts';
+import {
+  type UpdateManifest,
+  type UpdateReport,
+  updateManifest,
+  updateReport,
+} from '../shared/protocol/messages/update.ts';
 import { MAX_STATE_BYTES, type NodeRecord, NodeRegistry } from '../shared/protocol/node-registry.ts';
-import type { Topics } from '../shared/protocol/topics.ts';
+import { parseNodeTopic, type Topics } from '../shared/protocol/topics.ts';
 import type { z } from '../shared/schema.ts';
 
 /** Topics that a connection may have no right to read. */
@@ -31,6 +37,11 @@ export interface FleetView {
   readonly nodes: readonly NodeRecord[];
   /** Nodes that the active central gives no work, and why. */
   readonly leftOut: ReadonlyMap<string, string>;
+  /** Nodes that somebody drained. */
+  readonly drained: ReadonlySet<string>;
+  /** What nodes are to run, and how far each is. */
+  readonly update: UpdateManifest | undefined;
+  readonly reports: ReadonlyMap<string, UpdateReport>;
 }
 
 /** Heartbeats come every second. */
@@ -53,6 +64,9 @@ export async function readFleet(
   const plans = new Map<string, PlanStatus>();
   let models: CentralModels['models'] = {};
   let out: LeftOut['nodes'] = {};
+  let drained: readonly string[] = [];
+  let update: UpdateManifest | undefined;
+  const reports = new Map<string, UpdateReport>();
   let central = false;
   let last = performance.now();
 
@@ -75,6 +89,17 @@ export async function readFleet(
   });
   await follow('plans', topics.centralLeftOut(CENTRAL), ({ payload }) => {
     out = read(leftOut, payload)?.nodes ?? {};
+  });
+  await follow('plans', topics.centralDrained(CENTRAL), ({ payload }) => {
+    drained = read(drainedNodes, payload)?.nodes ?? [];
+  });
+  await follow('plans', topics.update, ({ payload }) => {
+    update = read(updateManifest, payload);
+  });
+  await follow('nodes', topics.nodeUpdateAll, ({ topic, payload }) => {
+    const node = parseNodeTopic(topics.base, topic)?.node;
+    const report = read(updateReport, payload);
+    if (node !== undefined && report !== undefined) reports.set(node, report);
   });
   await follow('plans', topics.centralModels(CENTRAL), ({ payload }) => {
     models = read(centralModels, payload)?.models ?? {};
@@ -105,6 +130,9 @@ export async function readFleet(
     models,
     nodes: [...registry.nodes.values()].sort((a, b) => (a.id < b.id ? -1 : 1)),
     // Verdicts of a central that is gone do not count.
+    drained: new Set(drained),
+    update,
+    reports,
     leftOut: new Map(Object.entries(central ? out : {}).map(([id, { reason }]) => [id, reason])),
   };
 }

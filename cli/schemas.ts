@@ -20,7 +20,14 @@ import { centralModels, centralStatus, planRanking, planStatus, stats } from '..
 import { controlMessage, modelManifest } from '../shared/protocol/messages/control.ts';
 import { echoMessage } from '../shared/protocol/messages/echo.ts';
 import { frameEnvelope } from '../shared/protocol/messages/frame.ts';
-import { heartbeat, leftOut, nodeEvent, nodeInfo, planPreparation } from '../shared/protocol/messages/node.ts';
+import {
+  drainedNodes,
+  heartbeat,
+  leftOut,
+  nodeEvent,
+  nodeInfo,
+  planPreparation,
+} from '../shared/protocol/messages/node.ts';
 import { nodeHealth } from '../shared/protocol/messages/node-health.ts';
 import { objectEvent } from '../shared/protocol/messages/objects.ts';
 import { partMessage } from '../shared/protocol/messages/part.ts';
@@ -34,6 +41,8 @@ import {
   measureFrame,
   measureLink,
   measureStage,
+  nodeDrain,
+  nodeDrained,
   nodeInvite,
   nodeInvited,
   nodeReadmit,
@@ -50,7 +59,13 @@ import {
 } from '../shared/protocol/messages/requests.ts';
 import { outputsMessage, resultObject } from '../shared/protocol/messages/result.ts';
 import { frameTrace } from '../shared/protocol/messages/trace.ts';
-import { updateManifest, updateReport } from '../shared/protocol/messages/update.ts';
+import {
+  updateAnswer,
+  updateManifest,
+  updateReport,
+  updateRequest,
+  versionState,
+} from '../shared/protocol/messages/update.ts';
 import { resultMessage, tensorMessage, workMessage } from '../shared/protocol/messages/work.ts';
 import { z } from '../shared/schema.ts';
 
@@ -73,12 +88,14 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   heartbeat: { what: '<base>/node/<node>/heartbeat', schema: heartbeat },
   'central-status': { what: '<base>/central/<id>/status', schema: centralStatus },
   'left-out': { what: '<base>/central/central/left-out', schema: leftOut },
+  drained: { what: '<base>/central/central/drained', schema: drainedNodes },
   'central-models': { what: '<base>/central/central/models', schema: centralModels },
   'plan-ranking': { what: '<base>/plan/<model>/ranking', schema: planRanking },
   'plan-progress': { what: '<base>/plan/<model>/progress', schema: planPreparation },
   'plan-status': { what: '<base>/plan/<model>', schema: planStatus },
   update: { what: '<base>/update', schema: updateManifest },
   'node-update': { what: '<base>/node/<node>/update', schema: updateReport },
+  'version-state': { what: '<base>/node/<node>/version', schema: versionState },
   'node-event': { what: '<base>/event/node/<node>', schema: nodeEvent },
   'node-health': { what: '<base>/node/<node>/health', schema: nodeHealth },
   'object-event': { what: '<base>/event/camera/<camera>', schema: objectEvent },
@@ -112,6 +129,10 @@ export const SCHEMAS: Readonly<Record<string, NamedSchema>> = {
   trace: { what: '<base>/trace/<camera>', schema: frameTrace },
   'trace-request': { what: '<base>/request/trace', schema: traceRequest },
   'trace-answer': { what: 'data of <base>/response/trace', schema: traceAnswer },
+  'node-drain': { what: '<base>/request/node-drain', schema: nodeDrain },
+  'node-drained': { what: 'data of <base>/response/node-drain', schema: nodeDrained },
+  'update-nodes': { what: '<base>/request/update', schema: updateRequest },
+  'nodes-updating': { what: 'data of <base>/response/update', schema: updateAnswer },
   'node-readmit': { what: '<base>/request/node-readmit', schema: nodeReadmit },
   'node-readmitted': { what: 'data of <base>/response/node-readmit', schema: nodeReadmitted },
   'node-revoke': { what: '<base>/request/node-revoke', schema: nodeRevoke },

@@ -56,6 +56,7 @@ const READS_ITSELF = ['shared/runtime/file.ts', 'cli/doctor/look-at-machine.ts',
 const PURE = [
   /^shared\/(?!runtime\/|camera\/live\/|node\/(executor|executor-worker|stage-runner|frame-input|frame-holder)\.ts$)/,
   /^central\/(coordinator|scheduler|planner|tracking|home-assistant)\//,
+  /^central\/updates\/(rollout|version-state)\.ts$/,
   /^central\/(leadership\/election(-events)?|journal\/frame-tracker|ingest\/pending)\.ts$/,
   /^broker\/policy\.ts$/,
   /^cli\/flash\/(card|cmdline|cloud-init|first-boot|firstrun|install-script|partition|preseed)\.ts$/,

@@ -155,6 +155,14 @@ export class Coordinator {
         if (node !== undefined) onReadmitted(s, node);
         break;
       }
+      case 'node-drained': {
+        if (event.isDrained) s.drained.add(event.node);
+        else s.drained.delete(event.node);
+        const node = s.nodes.get(event.node);
+        if (node !== undefined) node.isDrained = event.isDrained;
+        s.plans_unsettled = true;
+        break;
+      }
       case 'compared':
         onCompared(s, event.audit, event.agree);
         break;

@@ -104,6 +104,13 @@ export interface NodeReadmitted {
   readonly node: string;
 }
 
+/** A node gets no new work, so that it can be stopped, or gets work again. */
+export interface NodeDrained {
+  readonly type: 'node-drained';
+  readonly node: string;
+  readonly isDrained: boolean;
+}
+
 /** A node has left. */
 export interface NodeOffline {
   readonly type: 'node-offline';
@@ -288,6 +295,7 @@ export type UntimedEvent =
   | FrameFailed
   | NodeOnline
   | NodeReadmitted
+  | NodeDrained
   | NodeOffline
   | Heartbeat
   | NodeReady

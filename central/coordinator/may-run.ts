@@ -29,7 +29,7 @@ export function isPresent(node: Node): boolean {
 
 /** Whether a node may be given work of a stage now. */
 export function isReady(node: Node, run: PlanRun, stage: number): boolean {
-  return isPresent(node) && node.readiness.get(run.plan.id)?.usable.includes(stage) === true;
+  return isPresent(node) && !node.isDrained && node.readiness.get(run.plan.id)?.usable.includes(stage) === true;
 }
 
 /** Nodes in a stage's placement that are ready for it, in the order in which they came. */

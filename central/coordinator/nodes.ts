@@ -26,6 +26,7 @@ export function onNodeOnline(s: State, event: NodeOnline): void {
   const node = s.nodes.get(event.node) ?? newNode(event.node, event.tier, s.now);
   if (node.isLocal) return;
   s.nodes.set(node.id, node);
+  node.isDrained = s.drained.has(node.id);
   if (node.presence !== 'offline' && node.boot_id !== event.boot_id) onNodeOffline(s, node);
   if (node.presence !== 'online')
     s.effects.push({ type: 'node-event', node: node.id, event: 'online', text: 'is online' });

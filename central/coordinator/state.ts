@@ -29,6 +29,8 @@ export interface State {
   phase: 'running' | 'draining' | 'stopped';
   effects: Effect[];
   readonly nodes: Map<string, Node>;
+  /** Nodes that get no new work, known ones or not. */
+  readonly drained: Set<string>;
   /** Central's own executor, which is one of `nodes`. */
   readonly central: Node;
   readonly models: Map<string, ModelRun>;
@@ -112,6 +114,8 @@ export interface Node {
   /** Null for the local node where the configuration gives it no tier. */
   tier: Tier | null;
   presence: 'online' | 'suspect' | 'offline';
+  /** Whether it gets no new work, because somebody is about to stop it. */
+  isDrained: boolean;
   /** How often it has left: what it had before is gone. */
   departures: number;
   heard_at: number;

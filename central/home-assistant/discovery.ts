@@ -96,6 +96,7 @@ export function centralDiscovery(context: DiscoveryContext): Discovery {
         state_topic: topics.centralLeftOut('central'),
         value_template: "{{ 'ON' if value_json.nodes else 'OFF' }}",
       },
+      version: updateEntity(topics.centralVersion('central')),
     },
   );
 }
@@ -225,6 +226,11 @@ function statistic(topics: Topics, camera: string, ...keys: readonly string[]): 
   };
 }
 
+/** The version that runs, and whether there is another one; it is installed by `tessera update`. */
+function updateEntity(topic: string): Component {
+  return { platform: 'update', name: 'Version', entity_category: 'diagnostic', title: 'Tessera', state_topic: topic };
+}
+
 /** The document of a node. */
 export function nodeDiscovery(context: DiscoveryContext, node: string, { hardware, version }: NodeFacts): Discovery {
   const { topics } = context;
@@ -266,6 +272,7 @@ export function nodeDiscovery(context: DiscoveryContext, node: string, { hardwar
         unit_of_measurement: '°C',
         ...health('temp_c'),
       },
+      version: { ...updateEntity(topics.nodeVersion(node)), availability: [{ topic: topics.status }] },
       cpu: { ...measured, name: 'CPU', unit_of_measurement: '%', ...health('cpu_percent') },
       memory: { ...measured, name: 'Memory', unit_of_measurement: '%', ...health('memory_percent') },
       tiles: { ...measured, name: 'Tiles a second', unit_of_measurement: 'tiles/s', ...health('tiles_per_s') },

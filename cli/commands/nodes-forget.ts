@@ -34,7 +34,7 @@ export const command = defineCommand({
           hint: 'stop its agent first, or say --force',
         });
       }
-      for (const name of ['nodeStatus', 'nodeInfo', 'nodeHealth', 'nodeUpdate'] as const)
+      for (const name of ['nodeStatus', 'nodeInfo', 'nodeHealth', 'nodeUpdate', 'nodeVersion'] as const)
         await bus.publish(names[name](id), '', { qos: 1, retain: true });
       out.note(`node ${id} is forgotten`);
       return 0;

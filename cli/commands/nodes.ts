@@ -12,15 +12,20 @@ const number = (value: number | undefined, digits = 0): string => {
 };
 
 /** A node, and why central gives it no work, where it does not. */
-type Row = NodeRecord & { readonly leftOut: string | undefined };
+type Row = NodeRecord & { readonly leftOut: string | undefined; readonly isDrained: boolean };
 
 const columns: readonly Column<Row>[] = [
   { title: 'node', cell: ({ id }) => id },
   {
     title: 'status',
-    cell: ({ online, heartbeat, leftOut }) =>
-      online ? (heartbeat === undefined ? 'silent' : leftOut === undefined ? 'online' : 'left out') : 'offline',
+    cell: ({ online, heartbeat, leftOut, isDrained }) => {
+      if (!online) return 'offline';
+      if (heartbeat === undefined) return 'silent';
+      if (leftOut !== undefined) return 'left out';
+      return isDrained ? 'drained' : 'online';
+    },
   },
+  { title: 'version', cell: ({ info }) => info?.version ?? '-' },
   { title: 'tier', cell: ({ info }) => info?.tier ?? '-' },
   {
     title: 'hardware',
@@ -48,7 +53,7 @@ export const command = defineCommand({
   description:
     'Shows every node that the broker knows: status, machine, load, and progress with ' +
     'the models that central asked it to prepare: ready, waiting, loading, refused, or the megabytes downloaded so far. ' +
-    '`silent` means online without heartbeats, `left out` that it answered wrongly and gets no ' +
+    '`silent` means online without heartbeats, `drained` that somebody drained it, `left out` that it answered wrongly and gets no ' +
     'work until it is restarted or readmitted. Takes about a second.',
   options: connectionOptions,
   examples: [
@@ -64,7 +69,7 @@ export const command = defineCommand({
       import('../read-fleet.ts'),
     ]);
     const bus = await connectCommand(config, 'nodes', await openLog(config, 'nodes'));
-    const { nodes, leftOut, central, hidden } = await readFleet(bus, topics(config.mqtt.base_topic), {
+    const { nodes, leftOut, drained, central, hidden } = await readFleet(bus, topics(config.mqtt.base_topic), {
       heartbeats: true,
       signal,
     }).finally(() => bus.stop());
@@ -75,13 +80,14 @@ export const command = defineCommand({
           id,
           online,
           left_out: leftOut.get(id) ?? null,
+          drained: drained.has(id),
           info: info ?? null,
           heartbeat: heartbeat ?? null,
           heard_at: heardAt === undefined ? null : heardAt / 1000,
         });
       return 0;
     }
-    const rows = nodes.map((node) => ({ ...node, leftOut: leftOut.get(node.id) }));
+    const rows = nodes.map((node) => ({ ...node, leftOut: leftOut.get(node.id), isDrained: drained.has(node.id) }));
     if (rows.length === 0) out.note('no nodes; `tessera agent` starts one');
     else for (const line of table(columns, rows)) out.line(line);
     for (const { id, leftOut: reason } of rows)

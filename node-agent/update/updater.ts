@@ -255,10 +255,17 @@ export class Updater {
     this.#say({ state: 'idle' });
   }
 
-  #say(state: Omit<UpdateReport, 'v' | 'version' | 'previous'>): void {
+  #say(state: Omit<UpdateReport, 'v' | 'version' | 'previous' | 'since'>): void {
     const { previous } = this.#releases ?? {};
+    const { since } = this.#manifest ?? {};
     const before = JSON.stringify(this.#report);
-    this.#report = { v: 1, version: packageVersion(), ...state, ...(previous === undefined ? {} : { previous }) };
+    this.#report = {
+      v: 1,
+      version: packageVersion(),
+      ...state,
+      ...(previous === undefined ? {} : { previous }),
+      ...(since === undefined ? {} : { since }),
+    };
     if (state.bytes !== undefined && !this.#isStep(before, state.bytes, state.of!)) return;
     if (JSON.stringify(this.#report) !== before) this.#publish();
   }

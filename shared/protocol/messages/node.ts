@@ -116,6 +116,9 @@ export const nodeEvent = z.object({
 /** Something that happened to a node. */
 export type NodeEvent = z.infer<typeof nodeEvent>;
 
+/** `tessera/central/central/drained`: nodes that somebody drained, which get no new work. */
+export const drainedNodes = z.object({ v: z.literal(1), nodes: z.array(text).max(1024) });
+
 /** `tessera/central/central/left-out`: nodes with wrong results, which get no work until they are restarted. */
 export const leftOut = z.object({
   v: z.literal(1),

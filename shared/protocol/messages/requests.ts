@@ -99,6 +99,13 @@ export const nodeReadmitted = z.object({ node: text });
 /** The node that was readmitted. */
 export type NodeReadmitted = z.infer<typeof nodeReadmitted>;
 
+/** `tessera/request/node-drain`: central gives a node no new work, or work again; `data` of the answer repeats it. */
+export const nodeDrain = z.object({ transaction: text, node: nodeId, drained: z.boolean() });
+/** A request to drain a node. */
+export type NodeDrain = z.infer<typeof nodeDrain>;
+/** `data` of the answer to `node-drain`. */
+export const nodeDrained = nodeDrain.omit({ transaction: true });
+
 /**
  * `tessera/request/measure-stage`: a node measures the first stage of a plan for a served model; the fields are those of
  * `measure` on the wire.

@@ -74,6 +74,37 @@ export const updateReport = z.object({
   of: count.optional(),
   text: text.optional(),
   previous: text.optional(),
+  /** `since` of the announcement that it is about. */
+  since: z.number().optional(),
 });
 /** How far a node is with an update. */
 export type UpdateReport = z.infer<typeof updateReport>;
+
+/**
+ * `<base>/node/<node>/version` and `<base>/central/central/version`: the version that runs and the one that is announced
+ * for it, in the form of Home Assistant's entity `update`.
+ */
+export const versionState = z.object({
+  v: z.literal(1),
+  installed_version: text,
+  latest_version: text,
+  in_progress: z.boolean(),
+  /** Of the download; null where nothing is downloaded. */
+  update_percentage: z.number().min(0).max(100).nullable(),
+});
+/** The version that runs, and the one that is announced. */
+export type VersionState = z.infer<typeof versionState>;
+
+/** `<base>/request/update`: replaces what is wanted, or changes `paused` of it. */
+export const updateRequest = z.object({
+  transaction: text,
+  want: z.object(wanted).optional(),
+  paused: z.boolean().optional(),
+});
+/** A request to update nodes. */
+export type UpdateRequest = z.infer<typeof updateRequest>;
+
+/** `data` of the answer to `update`: what is announced now. */
+export const updateAnswer = z.object({ update: updateManifest });
+/** What is announced now. */
+export type UpdateAnswer = z.infer<typeof updateAnswer>;

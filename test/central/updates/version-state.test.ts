@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest';
+import { versionStateOf } from '../../../central/updates/version-state.ts';
+import type { UpdateManifest, UpdateReport } from '../../../shared/protocol/messages/update.ts';
+
+const manifest: UpdateManifest = {
+  v: 1,
+  action: 'install',
+  version: '0.2.0',
+  releases: {},
+  canary: 0,
+  rollout: 100,
+  paused: false,
+  since: 7,
+  prepare: [],
+  turn: [],
+};
+const idle: UpdateReport = { v: 1, version: '0.1.0', state: 'idle' };
+
+describe('the version of a node', () => {
+  it('is shown beside the one that is announced for it', () => {
+    const loading: UpdateReport = { ...idle, state: 'downloading', bytes: 57, of: 100 };
+    expect(versionStateOf('pi-1', '0.1.0', loading, manifest)).toEqual({
+      v: 1,
+      installed_version: '0.1.0',
+      latest_version: '0.2.0',
+      in_progress: true,
+      update_percentage: 50,
+    });
+  });
+
+  it('is up to date where nothing is announced for it, or it is no bundle', () => {
+    const current = {
+      installed_version: '0.1.0',
+      latest_version: '0.1.0',
+      in_progress: false,
+      update_percentage: null,
+    };
+    expect(versionStateOf('pi-1', '0.1.0', idle, undefined)).toMatchObject(current);
+    expect(versionStateOf('pi-1', '0.1.0', undefined, manifest)).toMatchObject(current);
+    expect(versionStateOf('pi-1', '0.1.0', idle, { ...manifest, nodes: ['pi-2'] })).toMatchObject(current);
+    expect(versionStateOf('pi-1', '0.1.0', idle, { ...manifest, action: 'rollback' })).toMatchObject(current);
+    expect(versionStateOf('pi-1', '0.1.0', idle, { ...manifest, paused: true })).toMatchObject(current);
+  });
+});
