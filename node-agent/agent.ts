@@ -208,23 +208,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     log,
   });
 
-  let onReplaced: () => void = () => {};
-  const replaced = new Promise<void>((resolve) => {
-    onReplaced = resolve;
-  });
-  const updater =
-    options.updates &&
-    (await Updater.start(options.updates, {
-      id,
-      bus,
-      topics,
-      isIdle: () => service.work.waiting === 0 && service.regionStats.bytes === 0,
-      health: () => ({ connected: bus.connected, ...service.work.outcomes }),
-      answers: () => executor.answers(),
-      onEnd: onReplaced,
-      log,
-    }));
-
   // After the node is announced: central takes frames of nodes that it knows.
   const { plans, work } = service;
   const holder = new FrameHolder({ plans, regions: work.regions, executor, now });
@@ -247,6 +230,25 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     log,
   });
   wire.on('frame', bornFrameOrder, (from, order) => cameras.receive(from, order));
+
+  let onReplaced: () => void = () => {};
+  const replaced = new Promise<void>((resolve) => {
+    onReplaced = resolve;
+  });
+  const updater =
+    options.updates &&
+    (await Updater.start(options.updates, {
+      id,
+      bus,
+      topics,
+      // No frame is born here while the node waits for its work to end.
+      onTurn: () => cameras.stop(),
+      isIdle: () => service.work.waiting === 0 && service.regionStats.bytes === 0,
+      health: () => ({ connected: bus.connected, ...service.work.outcomes }),
+      answers: () => executor.answers(),
+      onEnd: onReplaced,
+      log,
+    }));
 
   let stopping: Promise<void> | undefined;
   return {

@@ -32,6 +32,8 @@ export interface UpdaterDeps {
   readonly id: string;
   readonly bus: Bus;
   readonly topics: Topics;
+  /** The node is about to switch: it is to begin nothing by itself. */
+  readonly onTurn: () => Promise<void>;
   /** Whether the node has nothing to do, and keeps nothing for others. */
   readonly isIdle: () => boolean;
   readonly health: () => Health;
@@ -129,16 +131,22 @@ export class Updater {
     const { to } = aim;
     if (aim.kind === 'refused' || aim.kind === 'failed') return this.#say({ state: aim.kind, to, text: aim.text });
     const releases = this.#releases!;
-    const { prepare = [], paused = true } = this.#manifest ?? {};
+    const { prepare = [], paused = true, since = 0 } = this.#manifest ?? {};
     if (aim.kind === 'install' && !releases.has(to)) {
       if (paused || !prepare.includes(this.#deps.id)) return this.#say({ state: 'idle' });
       const fault = await this.#prepare(aim, releases);
       if (fault !== undefined) return this.#say({ state: 'refused', to, text: fault });
     }
     this.#say({ state: 'ready', to });
-    if (!(await this.#untilTurn(to))) return;
-    await releases.begin(to, this.#manifest!.since, aim.kind === 'install' ? aim.minimum : undefined);
-    this.#deps.log.info(`version ${to} is tried now`);
+    // Something else may have been announced while it was prepared.
+    if (this.#isAsked || !this.#isTurn()) return;
+    await this.#drained();
+    if (this.#stopped.signal.aborted) return;
+    // Its cameras have stopped: the process ends in any case.
+    await releases.begin(to, since, aim.kind === 'install' ? aim.minimum : undefined).catch((error: unknown) => {
+      this.#deps.log.error(`version ${to} cannot be tried: ${failureOf(error).message}`);
+    });
+    this.#deps.log.info(`this process ends, so that version ${to} is tried`);
     this.#say({ state: 'switching', to });
     this.#deps.onEnd();
     this.stop();
@@ -205,21 +213,18 @@ export class Updater {
     }
   }
 
-  /** Whether it is this node's turn, once the node has no work. */
-  async #untilTurn(to: string): Promise<boolean> {
-    const isTurn = (): boolean => {
-      const aim = this.#aim();
-      return (
-        (aim.kind === 'install' || aim.kind === 'rollback') &&
-        aim.to === to &&
-        this.#manifest?.paused === false &&
-        this.#manifest.turn.includes(this.#deps.id)
-      );
-    };
+  /** Whether it is this node's turn. */
+  #isTurn(): boolean {
+    const { paused = true, turn = [] } = this.#manifest ?? {};
+    return !paused && turn.includes(this.#deps.id);
+  }
+
+  /** Waits until the node has no work, or for its time. */
+  async #drained(): Promise<void> {
+    const { onTurn, isIdle } = this.#deps;
+    await onTurn();
     const end = performance.now() + DRAIN_MS;
-    while (isTurn() && !this.#deps.isIdle() && performance.now() < end && !this.#stopped.signal.aborted)
-      await sleep(IDLE_LOOK_MS);
-    return isTurn() && !this.#stopped.signal.aborted;
+    while (!isIdle() && performance.now() < end && !this.#stopped.signal.aborted) await sleep(IDLE_LOOK_MS);
   }
 
   /** Keeps this release when it was well for its time, or gives it up. */
