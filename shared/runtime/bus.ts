@@ -18,7 +18,8 @@ import { UnacknowledgedMessages } from './unacknowledged-messages.ts';
  * 4. QoS 0 messages are never kept for a later connection.
  * 5. A handler or listener that throws is logged and costs no other handler a message.
  * 6. After the first connection none is opened while `mayConnect` returns false.
- * 7. The broker hears UNSUBSCRIBE for a filter when the last of its subscriptions ends.
+ * 7. The broker hears UNSUBSCRIBE for a filter when the last of its subscriptions ends, and SUBSCRIBE again only after it has
+ *    answered: brokers may carry out the two in any order.
  */
 
 const CONNECTIONS = 3;
@@ -46,6 +47,8 @@ export class ReconnectingBus implements Bus {
   readonly #backoff: Backoff;
   readonly #maximumPacketBytes: number | undefined;
   readonly #filters = new Map<string, Filtered>();
+  /** UNSUBSCRIBEs under way, by filter. */
+  readonly #endings = new Map<string, Promise<unknown>>();
   readonly #unacknowledged: UnacknowledgedMessages;
   readonly #listeners: (() => void)[] = [];
   #connection: BrokerConnection | undefined;
@@ -100,7 +103,12 @@ export class ReconnectingBus implements Bus {
     if (qos > filtered.qos) filtered.qos = qos;
     return new Promise((resolve, reject) => {
       const end: Unsubscribe = async () => {
-        if (this.#forget(filter, filtered, subscription)) await this.#connection?.unsubscribe(filter);
+        if (!this.#forget(filter, filtered, subscription) || this.#connection === undefined) return;
+        const ending = this.#connection.unsubscribe(filter);
+        this.#endings.set(filter, ending);
+        await ending.finally(() => {
+          if (this.#endings.get(filter) === ending) this.#endings.delete(filter);
+        });
       };
       const subscription: Subscription = { handler, waiter: { resolve: () => resolve(end), reject } };
       filtered.all.add(subscription);
@@ -163,6 +171,8 @@ export class ReconnectingBus implements Bus {
   }
 
   async #ask(connection: BrokerConnection, filter: string, filtered: Filtered): Promise<void> {
+    const ending = this.#endings.get(filter);
+    if (ending !== undefined) await ending.catch(() => {});
     const asked = [...filtered.all].filter(({ waiter }) => waiter !== undefined);
     try {
       if ((await connection.subscribe(filter, filtered.qos)) === 'lost') return;

@@ -198,6 +198,20 @@ describe('ReconnectingBus', () => {
     expect([got, sessions[0]!.unsubscribed]).toEqual([['second'], ['a/+']]);
   });
 
+  it('subscribes again after the broker has answered UNSUBSCRIBE, not beside it (invariant 7)', async () => {
+    const { bus, sessions } = await connected();
+    let answer: () => void = () => {};
+    sessions[0]!.unsubscribe = () => new Promise((resolve) => (answer = () => resolve('sent')));
+    const end = await bus.subscribe('a', 1, () => {});
+    void end();
+    const again = bus.subscribe('a', 1, () => {});
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(sessions[0]!.filters).toEqual(['a']);
+    answer();
+    await again;
+    expect(sessions[0]!.filters).toEqual(['a', 'a']);
+  });
+
   it('a refused subscription costs no other one with its filter', async () => {
     const { bus, sessions, deliver } = await connected();
     const got: string[] = [];
