@@ -158,9 +158,11 @@ export function resize(view: NodeView): NodeRule | Obstacle {
   const factors = shape.map((size, dim) => wholeIfNearly(scales.get(dim) ?? out[dim]! / size));
   // A map that keeps its size is copied, whatever the scales.
   const copied = out.every((size, dim) => size === shape[dim]);
-  const changed = shape.flatMap((size, dim) => (copied || (factors[dim] === 1 && out[dim] === size) ? [] : [dim]));
-  const spatial = changed.filter((dim) => axisAt(layout, dim) !== undefined);
   const antialias = intAttribute(view.node, 'antialias', 0) === 1;
+  // With antialias so is each axis that keeps its size.
+  const isCopied = (size: number, dim: number): boolean => out[dim] === size && (antialias || factors[dim] === 1);
+  const changed = shape.flatMap((size, dim) => (copied || isCopied(size, dim) ? [] : [dim]));
+  const spatial = changed.filter((dim) => axisAt(layout, dim) !== undefined);
   const fields: Record<Axis, ReceptiveField> = { h: CELL_BY_CELL, w: CELL_BY_CELL };
   let moves = true;
   for (const dim of spatial) {

@@ -20,12 +20,14 @@ function travelled(values: readonly number[], spec: ReturnType<typeof clipFor>):
 }
 
 const value = fc.float({ min: -1e6, max: 1e6, noNaN: true });
+/** Subnormal numbers, below 2^-126, have fewer bits than a bin needs to be narrow. */
+const normal = value.map((x) => (Math.abs(x) < 2 ** -126 ? 0 : x));
 
 describe('ValueCounts', () => {
   it('finds bounds beyond which at most the given share lies, and not much less', () => {
     fc.assert(
       fc.property(
-        fc.array(value, { minLength: 1, maxLength: 400 }),
+        fc.array(normal, { minLength: 1, maxLength: 400 }),
         fc.constantFrom(0, 0.01, 0.1),
         (values, beyond) => {
           const floats = [...Float32Array.from(values)];

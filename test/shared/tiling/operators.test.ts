@@ -406,6 +406,16 @@ describe.each([
   });
 });
 
+describe('with antialias an axis that keeps its size is copied, whatever its scale', () => {
+  test.each(['linear', 'cubic'])('Resize %s', async (mode) => {
+    for (const scales of [
+      [1.03, 2],
+      [1.5, 1.02],
+    ])
+      await expectLossless(around(then(4, resizing(scales, { mode, antialias: 1 })), 19));
+  });
+});
+
 describe('every operator set from 7 on', () => {
   const scales = (net: Network) => net.values('float32', [4], [1, 1, 2, 2]);
   const versions: [number, string, Build][] = [7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21].map((opset) => [
