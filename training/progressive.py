@@ -69,21 +69,25 @@ def run_step(
     share: float = 0.03,
     teacher: nn.Module | None = None,
     run: Run | None = None,
+    selected_on: str | None = None,
 ) -> dict:
     """
     One step: changes the network, retrains it, saves weights and figures in FOLDER/<step>.pt. A step that
     exists already is loaded; an interrupted one is resumed. `tiled` holds the weights of the step before.
     `share`: size of the codes relative to 32-bit floats: bounds are chosen for it and retraining is constrained to it, by a price
     during training and by the choice of the epoch. `teacher`: the whole network, for distillation. `run`: the
-    progress of all steps. Returns the figures.
+    progress of all steps. `selected_on`: which pictures `validation` holds, in words; a step that was made with others is
+    refused. Returns the figures.
     """
     is_coded = step in ("clip", "quantise")
     made = {"bits": [travel.bits for travel in tiled.travel], "share": share} if is_coded else {}
+    if selected_on is not None:
+        made["selected_on"] = selected_on
     kept = folder / f"{step}.pt"
     if kept.exists():
         state = torch.load(kept, weights_only=True)
         if any(state["report"].get(name) != value for name, value in made.items()):
-            raise SystemExit(f"{kept} was made for other bits or another share: delete it and the later steps")
+            raise SystemExit(f"{kept} was made for other bits, another share or other pictures: delete it and the later steps")
         tiled.load_state_dict(state["model"])
         apply(tiled, step)
         return state["report"]

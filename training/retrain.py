@@ -185,7 +185,7 @@ def main() -> None:
     if options.weights:
         load_weights(network, options.weights)
     else:
-        run_step(tiled, "whole", train, validation, Settings(epochs=options.whole_epochs, rate=options.whole_rate, **common), out, run=run)
+        run_step(tiled, "whole", train, validation, Settings(epochs=options.whole_epochs, rate=options.whole_rate, **common), out, run=run, selected_on=selected_on)
     if teacher is not None:
         teacher.load_state_dict(network.state_dict())
     # Every accuracy of the report is of the test pictures, but those named `validation` and `chosen_on`.
@@ -195,7 +195,7 @@ def main() -> None:
     report["tiles without retraining"] = {"test": accuracy(tiled, test, settings)}
     print(f"tiles without retraining: test accuracy {report['tiles without retraining']['test']:.4f}", flush=True)
     for step in STEPS:
-        report[step] = run_step(tiled, step, train, validation, settings, out, options.share, teacher, run)
+        report[step] = run_step(tiled, step, train, validation, settings, out, options.share, teacher, run, selected_on)
         report[step]["test"] = accuracy(tiled, test, settings)
         report[step]["bytes"] = bytes_per_picture(tiled, test, settings)
         print(f"{step}: test accuracy {report[step]['test']:.4f}, bytes {report[step]['bytes']}", flush=True)
