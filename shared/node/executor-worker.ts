@@ -58,7 +58,10 @@ interface QueuedPart {
   readonly end: (outcome: PartOutcome) => void;
 }
 
-/** All calls run one after another, in the order of arrival; only `cancel` goes first and removes queued parts. */
+/**
+ * All calls run one after another, in the order of arrival; only `cancel` goes first and removes queued parts. What takes
+ * long (`prepare`, `measure`) takes a turn for each of its steps.
+ */
 const waiting: QueuedCall[] = [];
 let busy = false;
 /** Nothing begins any more: the thread is ended as soon as `stop` is answered, which must not happen during a run. */
@@ -114,8 +117,8 @@ const handlers = {
   weights: (args: PrepareCall) =>
     inTurn(async () => (await runner).weights(args.plan, args.stages, args.skeletonSha, args.slices)),
 
-  prepare: (args: PrepareCall) =>
-    inTurn(async () => (await runner).prepare(args.plan, args.stages, args.skeletonSha, args.slices)),
+  prepare: async (args: PrepareCall) =>
+    (await runner).prepare(args.plan, args.stages, args.skeletonSha, args.slices, inTurn),
 
   use: (args: { skeleton: string; settings: RuntimeSettings }) =>
     inTurn(async () => (await runner).use(args.skeleton, args.settings)),

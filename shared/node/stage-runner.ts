@@ -48,6 +48,9 @@ interface LoadedStage extends StageParts {
   readonly pieces: readonly LoadedPart[];
 }
 
+/** Runs a step when nothing else runs. */
+export type Turn = <T>(step: () => Promise<T>) => Promise<T>;
+
 /** Compiled stages of a plan. */
 interface Drafts {
   readonly plan: string;
@@ -66,7 +69,7 @@ const MAX_SKELETON_BYTES = 256e6;
  * 1. A plan is prepared only after every requested stage has run once, so that `runPart` has no unexpected failure.
  * 2. The key of a session is the bytes of its model: plans, grids and stages with the same model share one.
  * 3. `runPart` runs exactly the geometry that the plan gives a part, whatever the request says.
- * Calls must not overlap.
+ * Calls must not overlap, except between the turns of `prepare`.
  */
 export class StageRunner {
   readonly #node: string;
@@ -114,21 +117,25 @@ export class StageRunner {
 
   /**
    * Prepares stages of a plan; those that are ready are skipped. Returns what their parts read and make. Throws
-   * TesseraError and then changes nothing.
+   * TesseraError and then changes nothing. Each step takes its `turn`, so that parts of other plans need not wait for all of
+   * them; other calls for this plan have to wait.
    */
   async prepare(
     plan: Plan,
     stages: readonly number[],
     skeletonSha: string,
     slices: WeightSlices = [],
+    turn: Turn = (step) => step(),
   ): Promise<ReadonlyMap<number, StageRegions>> {
-    const known = this.#plans.get(plan.id);
-    const ready = new Map(known?.stages);
+    const ready = new Map(this.#plans.get(plan.id)?.stages);
     try {
       for (const id of stages) {
         if (ready.has(id)) continue;
-        const loaded = await this.#built(plan, id, skeletonSha, slices);
-        await this.#warmUp(loaded);
+        const loaded = await turn(() => this.#built(plan, id, skeletonSha, slices));
+        for (const part of loaded.pieces) {
+          await turn(() => this.#session(loaded, part.piece));
+          await turn(() => this.#runOnce(loaded, part));
+        }
         ready.set(id, loaded);
       }
       this.#plans.set(plan.id, { skeleton: skeletonSha, stages: ready });
@@ -277,10 +284,6 @@ export class StageRunner {
   #dropModels(): void {
     const used = new Set([...this.#plans.values(), this.#drafts].map(({ skeleton }) => skeleton));
     for (const sha of this.#models.keys()) if (!used.has(sha)) this.#models.delete(sha);
-  }
-
-  async #warmUp(stage: LoadedStage): Promise<void> {
-    for (const part of stage.pieces) await this.#runOnce(stage, part);
   }
 
   async #runOnce(stage: LoadedStage, part: LoadedPart): Promise<void> {

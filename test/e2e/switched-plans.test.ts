@@ -17,7 +17,7 @@ import { numbers } from '../support/tiny-network.ts';
 
 /**
  * Lost if this fails: a plan that is replaced and comes back while frames of it are open loses the regions that its nodes
- * hold for them, or takes those of another frame or plan.
+ * hold for them, or takes those of another frame or plan; or frames stall while a plan is prepared.
  */
 
 const network = join(process.env.TESSERA_DATA ?? resolve('../shared/data'), 'models', 'cifar10_resnet20.onnx');
@@ -26,6 +26,10 @@ const B: FormName = 'a chain of nodes';
 const TURNS = 4;
 /** Frames that are open at any time, also when a plan is replaced. */
 const OPEN = 6;
+/** Frames before the first plan is replaced. */
+const BEFORE = 30;
+/** Between two results at a change of plans lies at most this many times the longest frame before it. */
+const MOST_PAUSE = 2;
 
 describe.each(['embedded', 'mosquitto'] as const)('plans whose tensors go straight (%s)', (kind) => {
   test.skipIf(!existsSync(network))(`A, B, A with frames open (${network})`, { timeout: 120_000 }, async ({ skip }) => {
@@ -44,10 +48,14 @@ describe.each(['embedded', 'mosquitto'] as const)('plans whose tensors go straig
           (_, i) => new Uint8Array(numbers(elementCount(shape), i + 1).buffer),
         );
         let sent = 0;
+        /** When frames ended and how long they took, ms. */
+        const ends: { readonly at: number; readonly ms: number }[] = [];
         const send = async (picture: number) => {
           const d = pictures[picture]!;
           const frame: FrameEnvelope = { v: 1, format: 'tensor', dtype, shape: [...shape], d, tensors: true };
+          const began = performance.now();
           const { result, tensors } = await camera.send(`f-${sent++}`, frame, 60_000);
+          ends.push({ at: performance.now(), ms: performance.now() - began });
           expect([result.status, result.error]).toEqual(['ok', undefined]);
           const output = tensors!.outputs[0]!;
           return { plan: result.plan, output: { ...output, data: output.d } };
@@ -65,6 +73,7 @@ describe.each(['embedded', 'mosquitto'] as const)('plans whose tensors go straig
           compilePlan(forms.find((form) => form.name === name)!.plan!, served.resolved),
         );
         await serve('net', a!);
+        ends.length = 0;
         let switching = true;
         const film = async (lane: number): Promise<void> => {
           const picture = lane % pictures.length;
@@ -73,12 +82,17 @@ describe.each(['embedded', 'mosquitto'] as const)('plans whose tensors go straig
         };
         const films = Promise.all(Array.from({ length: OPEN }, (_, lane) => film(lane)));
         const turns = async (): Promise<void> => {
+          while (ends.length < BEFORE) await send(0);
+          const before = ends.splice(0, ends.length - 1);
           for (let turn = 1; turn <= TURNS; turn++) {
             const next = turn % 2 === 1 ? b! : a!;
             await serve('net', next);
             while ((await send(0)).plan !== next.plan.id);
           }
           switching = false;
+          const pauses = ends.slice(1).map(({ at }, k) => at - ends[k]!.at);
+          const longest = Math.max(...before.map(({ ms }) => ms));
+          expect(Math.max(...pauses)).toBeLessThan(MOST_PAUSE * longest);
         };
         await Promise.all([films, turns()]);
       });

@@ -81,6 +81,27 @@ describe('a prepared stage', () => {
     await stages.stop();
   });
 
+  it('runs between the steps in which another plan is prepared, or else a switch of plans stalls its frames', async () => {
+    // Memory for one session: each step evicts the other plan's, and comes back to its own.
+    for (const memory of [100, 2.02]) {
+      const stages = runner(memory);
+      await stages.prepare(tinyPlan(tiny.skeleton, HALVES), [0], tiny.skeleton);
+      let steps = 0;
+      const next = tinyPlan(tiny.skeleton, { kind: 'whole' }, 'p-00000002');
+      await stages.prepare(next, [0], tiny.skeleton, [], async (step) => {
+        const made = await step();
+        steps += 1;
+        outputsOf(await stages.runPart('p-00000001', 0, halves()[0]!));
+        return made;
+      });
+      expect(steps).toBe(3);
+      const out = [{ tensor: 'y', box: wholeBox(tiny.whole.shape), codec: { name: 'raw' as const } }];
+      const tile = { t_id: 0, in: [wireRegion('x', tinyInput())], out };
+      expect(Buffer.compare(outputsOf(await stages.runPart(next.id, 0, tile))[0]!.d, tiny.whole.data)).toBe(0);
+      await stages.stop();
+    }
+  });
+
   it('is refused when it alone needs more memory than the limit', async () => {
     const stages = runner(1);
     await expect(stages.prepare(tinyPlan(tiny.skeleton, HALVES), [0], tiny.skeleton)).rejects.toMatchObject({
