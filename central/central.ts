@@ -2,7 +2,7 @@ import { codecNames } from '../shared/codec/codecs.ts';
 import { type Failure, failureOf, TesseraError } from '../shared/errors.ts';
 import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
-import { deployRequest } from '../shared/protocol/messages/requests.ts';
+import { deployRequest, profilePart } from '../shared/protocol/messages/requests.ts';
 import { topics } from '../shared/protocol/topics.ts';
 import { answerRequests, handler } from '../shared/runtime/requests.ts';
 import { ActiveCentral, type ActiveCentralParts } from './active-central.ts';
@@ -24,7 +24,7 @@ import { checkPlanExits } from './planner/exits.ts';
 import { isOpenToReplan } from './planner/reconsider.ts';
 import type { PlanningNode } from './planner/strategy.ts';
 import type { Planning } from './planning.ts';
-import type { ProfiledTimes } from './profiles.ts';
+import type { Profiles } from './profiles.ts';
 import type { Change } from './replanner/fleet.ts';
 import { Replanning } from './replanning.ts';
 import type { LoadRequest, ServedModel, ServedPlan } from './served-model.ts';
@@ -46,7 +46,7 @@ export interface CentralParts
   readonly planning: Planning;
   /** Where people look at it. */
   readonly window: Window | undefined;
-  readonly profiled: ProfiledTimes;
+  readonly profiles: Pick<Profiles, 'of' | 'take'>;
   readonly lock: Pick<JournalLock, 'release'>;
   readonly journal: Journal;
   readonly epochs: Pick<EpochFile, 'last' | 'keep'>;
@@ -308,16 +308,28 @@ export class Central {
     if (this.#phase !== 'relieved') this.#phase = 'active';
     const { bus } = this.#parts;
     const { base, log } = this.#options;
-    const answers = { deploy: handler(deployRequest, (request) => this.#deployments.deploy(request)) };
+    const { profiles } = this.#parts;
+    const answers = {
+      deploy: handler(deployRequest, (request) => this.#deployments.deploy(request)),
+      profile: handler(profilePart, async (part) => profiles.take(part, (skeleton) => this.#checkServed(skeleton))),
+    };
     await answerRequests(bus, topics(base), answers, log);
     await this.#handOver();
+  }
+
+  /** Throws TESSERA_MODEL_UNKNOWN. */
+  #checkServed(skeleton: string): void {
+    if ([...this.#models.values()].some(({ manifest }) => manifest.skeleton.sha === skeleton)) return;
+    throw new TesseraError('TESSERA_MODEL_UNKNOWN', `central serves no model with the network ${skeleton}`, {
+      hint: `it serves ${[...this.#models.keys()].join(', ') || 'none'}`,
+    });
   }
 
   /** What makes plans again while frames flow, if it is asked for. */
   #followers(): readonly Observer[] {
     const { replan, log, coordinator } = this.#options;
     if (replan === undefined) return [];
-    const { planning, profiled } = this.#parts;
+    const { planning, profiles } = this.#parts;
     const replanning = new Replanning({
       ...replan,
       requestOf: (model) => {
@@ -326,7 +338,7 @@ export class Central {
         return request !== undefined && !isDeployed && isOpenToReplan(model, request) ? request : undefined;
       },
       machines: ({ manifest }) => {
-        const times = profiled.get(manifest.skeleton.sha);
+        const times = profiles.of(manifest.skeleton.sha);
         const own = { id: CENTRAL, tier: coordinator?.tier ?? 'edge', memory_mb: null, throttled: false } as const;
         return [...this.#usable, { ...own, codecs: codecNames(), splits: ['whole', 'tiles', 'channels'] }].map(
           (node) => ({

@@ -25,7 +25,7 @@ import { EpochFile } from './leadership/epoch-file.ts';
 import { lastWordsOf } from './leadership/leader-election.ts';
 import { Pictures } from './pictures/pictures.ts';
 import { planInThread } from './planning.ts';
-import { readProfiles } from './profiles.ts';
+import { Profiles } from './profiles.ts';
 import { withCutWeights, withStoredWeights } from './served-model.ts';
 import { keptSettings } from './settings/camera-settings.ts';
 import { loadAfterTrial } from './trial.ts';
@@ -112,7 +112,7 @@ async function openShown(options: CentralOptions, window: Window | undefined): P
       cutWeights: (model, compiled) => withCutWeights(model, compiled, store, key),
       planning: planInThread,
       window,
-      profiled: await readProfiles(join(stateDir, 'profiles'), log),
+      profiles: await Profiles.read(join(stateDir, 'profiles'), log),
       lock,
       journal,
       epochs: new EpochFile(stateDir),

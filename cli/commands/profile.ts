@@ -16,7 +16,8 @@ export const command = defineCommand({
   description:
     'Measures a model on every node that is online, and on central, as the runtime will run it: each block between two ' +
     'cut points, runs of several blocks, and the whole network; then all links, both ways, through the broker. Writes a ' +
-    'profile, from which plans are made. Interrupted, it goes on when it is started again. A private cluster is made ' +
+    'profile, from which plans are made; a running central gets it too. Interrupted, it goes on when it is started ' +
+    'again. A private cluster is made ' +
     'for it, unless --broker names a running one. Measure while no frames come: a node that computes them is slower.',
   options: {
     ...connectionOptions,
@@ -122,11 +123,19 @@ export const command = defineCommand({
     }
 
     async function atRunning(): Promise<Profile | undefined> {
-      const { loadAsCentral } = await import('../profile/network.ts');
+      const [{ loadAsCentral }, { handOver }] = await Promise.all([
+        import('../profile/network.ts'),
+        import('../profile/hand-over.ts'),
+      ]);
       const model = await loadAsCentral(request, log, signal);
       const bus = await connectCommand(settings, 'profile', log);
       try {
-        return await measure(model, bus);
+        const measured = await measure(model, bus);
+        await handOver(bus, names, JSON.stringify(measured)).then(
+          (nodes) => out.note(`central plans with it from now on: ${nodes.join(', ')}`),
+          ({ message }) => out.note(`central does not plan with it: ${message}`),
+        );
+        return measured;
       } catch (error) {
         if (signal.aborted) return undefined;
         throw error;

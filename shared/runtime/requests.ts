@@ -104,7 +104,7 @@ const CENTRAL_ANSWERS = 'central answers this: start one with `tessera central` 
 
 const unanswered = (command: string): TesseraError =>
   new TesseraError('TESSERA_BROKER', `no process at this broker answers the request ${command}`, {
-    hint: /^(node-readmit|deploy|tune|measure-.*)$/.test(command) ? CENTRAL_ANSWERS : BROKER_ANSWERS,
+    hint: /^(node-readmit|deploy|profile|tune|measure-.*)$/.test(command) ? CENTRAL_ANSWERS : BROKER_ANSWERS,
   });
 
 const refused = (command: string, cause: unknown): TesseraError =>

@@ -89,6 +89,28 @@ export type TraceRequest = z.infer<typeof traceRequest>;
 /** `data` of the answer to `trace`. */
 export const traceAnswer = z.object({ topic: text });
 
+/** Most bytes of a profile in one request. */
+export const PROFILE_PART_BYTES = 40_000;
+
+/**
+ * `tessera/request/profile`: a part of a profile (`tessera-profile/1`) of a network that central serves, in base64; `sha` is
+ * the SHA-256 of its `size` bytes.
+ */
+export const profilePart = z.object({
+  transaction: text,
+  sha,
+  size: count.positive().max(8_000_000),
+  offset: count,
+  d: z.base64().max(4 * Math.ceil(PROFILE_PART_BYTES / 3)),
+});
+/** A part of a profile. */
+export type ProfilePart = z.infer<typeof profilePart>;
+
+/** `data` of the answer to `profile`: bytes that are there; with the last part, the nodes whose times central uses now. */
+export const profileTaken = z.object({ received: count, nodes: z.array(text).nullable() });
+/** How much of a profile is there. */
+export type ProfileTaken = z.infer<typeof profileTaken>;
+
 /** `tessera/request/node-readmit`: central gives work again to a node that it had excluded. */
 export const nodeReadmit = z.object({ transaction: text, node: text });
 /** A request to readmit a node. */
