@@ -15,6 +15,8 @@ export function heartbeatOf(parts: {
   partsPerSecond: number;
   epoch: number;
   loopDelayMs: number;
+  /** Resident memory of this process, bytes. */
+  rssBytes: number;
   uptimeSec: number;
   plans: readonly PlanProgress[];
 }): Heartbeat {
@@ -27,6 +29,7 @@ export function heartbeatOf(parts: {
     load_average: [round(one, 2), round(five, 2), round(fifteen, 2)],
     memory_percent: round(metrics.memoryPercent, 1),
     memory_used_mb: round(metrics.memoryUsedMb, 0),
+    rss_mb: round(parts.rssBytes / 1e6, 0),
     temp_c: metrics.temperatureC === null ? null : round(metrics.temperatureC, 1),
     throttled: metrics.throttled,
     queue: parts.queue,

@@ -71,6 +71,7 @@ export function announce(options: PresenceOptions): Presence {
       ...options.load(),
       // The histogram measures from tick to tick, so an idle loop shows the resolution.
       loopDelayMs: loop.max / 1e6 - LOOP_RESOLUTION_MS,
+      rssBytes: process.memoryUsage.rss(),
       uptimeSec: process.uptime(),
     });
     loop.reset();

@@ -1,5 +1,6 @@
 import type { Failure } from '../../shared/errors.ts';
 import type { LogThrottle } from '../../shared/log-throttle.ts';
+import { CENTRAL } from '../../shared/plan/plan.ts';
 import type { Bus, Log } from '../../shared/ports.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
 import type { Wire } from '../../shared/runtime/wire.ts';
@@ -92,7 +93,7 @@ export function createObservers(deps: ObserverDeps): readonly Observer[] {
     new Labels({ known, settings, states, topics }),
     new Objects({ known, settings, pictures: deps.pictures, publisher, states, topics, throttledLog, now }),
     settingTopics,
-    new PlanStatuses({ publisher, topics, time }),
+    new PlanStatuses({ publisher, topics, time, memory: () => memoryOf(nodes.registry.nodes), log }),
     new PlanPreparations({ snapshot, publisher, topics }),
     new ModelStatuses({ refused, publisher, topics }),
     new NodeEvents({ publisher, topics, log, now, time }),
@@ -110,4 +111,12 @@ export function createObservers(deps: ObserverDeps): readonly Observer[] {
     new ReadinessLog({ snapshot, isAwaited, log }),
     ...deps.watch({ frames, settings: settingTopics }),
   ];
+}
+
+/** Resident memory of the agents that are online, and of this process, as central. */
+function memoryOf(nodes: NodeTopics['registry']['nodes']): Map<string, number> {
+  const memory = new Map([[CENTRAL, Math.round(process.memoryUsage.rss() / 1e6)]]);
+  for (const { id, online, heartbeat } of nodes.values())
+    if (online && heartbeat?.rss_mb !== undefined) memory.set(id, heartbeat.rss_mb);
+  return memory;
 }

@@ -1,4 +1,5 @@
 import type { Split } from '../../shared/plan/plan.ts';
+import type { Log } from '../../shared/ports.ts';
 import type { PlanStatus } from '../../shared/protocol/messages/central.ts';
 import type { ResultObject } from '../../shared/protocol/messages/result.ts';
 import type { Topics } from '../../shared/protocol/topics.ts';
@@ -10,6 +11,7 @@ import type { Publisher } from '../publish/publisher.ts';
 import { percentile } from '../scheduler/hedge.ts';
 import type { ServedPlan } from '../served-model.ts';
 import type { Observer } from './observer.ts';
+import { type MemoryReading, SwitchMemory } from './switch-memory.ts';
 
 function describeSplit(split: Split): string {
   if (split.kind === 'whole') return 'whole';
@@ -23,6 +25,7 @@ function planStatusOf({ compiled, changes = [] }: ServedPlan, since: number): Pl
   return {
     id: plan.id,
     since,
+    strategy: plan.strategy,
     reason: cost.bytesOut === 0 ? plan.reason : `${plan.reason}; ${costInWords(cost)}`,
     predicted: plan.predicted,
     measured: null,
@@ -44,12 +47,18 @@ export interface PlanStatusesOptions {
   readonly topics: Pick<Topics, 'plan'>;
   /** Unix seconds. */
   readonly time: () => number;
+  readonly memory: () => MemoryReading;
+  readonly log: Pick<Log, 'info'>;
 }
 
 /** Frames of which the median latency is published. */
 const FRAMES = 64;
 /** Time between two looks at it, ms. */
 const LOOK_MS = 10_000;
+/** Time between two looks at the memory of machines, ms: between their heartbeats. */
+const MEMORY_MS = 1000;
+/** How long after the end of a plan machines have freed what they free, ms. */
+const FREED_MS = 3000;
 
 /** A plan, and what its latest frames took. */
 interface Active {
@@ -62,29 +71,53 @@ interface Active {
   isNew: boolean;
 }
 
-/** Publishes the active plan of each model, and the latency that was measured of it where that has changed. */
+/** A change of plans of one model. */
+interface Switch {
+  readonly memory: SwitchMemory;
+  /** The plan that is replaced. */
+  readonly old: string;
+  /** Looks left once the old plan is gone. */
+  left: number | undefined;
+}
+
+/**
+ * Publishes the active plan of each model, the latency that was measured of it where that has changed, and the memory that
+ * machines took while it replaced another.
+ */
 export class PlanStatuses implements Observer {
   readonly #options: PlanStatusesOptions;
   /** By model. */
   readonly #active = new Map<string, Active>();
-  #timer: NodeJS.Timeout | undefined;
+  /** By model. */
+  readonly #switches = new Map<string, Switch>();
+  #timers: readonly NodeJS.Timeout[] = [];
 
   constructor(options: PlanStatusesOptions) {
     this.#options = options;
   }
 
   start(): void {
-    this.#timer = setInterval(() => this.measure(), LOOK_MS);
+    this.#timers = [setInterval(() => this.measure(), LOOK_MS), setInterval(() => this.lookAtMemory(), MEMORY_MS)];
   }
 
   stop(): void {
-    clearInterval(this.#timer);
+    for (const timer of this.#timers) clearInterval(timer);
+  }
+
+  planOffered(model: string, plan: string): void {
+    const old = this.#active.get(model)?.status.id;
+    if (old !== undefined && old !== plan)
+      this.#switches.set(model, { memory: new SwitchMemory(this.#options.memory()), old, left: undefined });
   }
 
   planActive(model: string, served: ServedPlan): void {
     const status = planStatusOf(served, this.#options.time());
     this.#active.set(model, { status, latencies: [], stages: new Map(), isNew: false });
     this.#publish(model, status);
+  }
+
+  planRetired(plan: string): void {
+    for (const change of this.#switches.values()) if (change.old === plan) change.left = FREED_MS / MEMORY_MS;
   }
 
   frameEnded({ end }: EndedFrame, { model, plan, status, latency_ms }: ResultObject): void {
@@ -108,6 +141,25 @@ export class PlanStatuses implements Observer {
         .sort(([a], [b]) => a - b)
         .map(([id, times]) => ({ id, compute_ms: medianOf(times) }));
       active.status = { ...active.status, measured: { latency_ms: medianOf(active.latencies), stages } };
+      this.#publish(model, active.status);
+    }
+  }
+
+  /** Follows the memory of machines while plans are replaced; publishes it some time after the old plan is gone. */
+  lookAtMemory(): void {
+    const { memory, log } = this.#options;
+    for (const [model, change] of this.#switches) {
+      if (change.left === undefined || --change.left > 0) {
+        change.memory.look(memory());
+        continue;
+      }
+      this.#switches.delete(model);
+      change.memory.end(memory());
+      const active = this.#active.get(model)!;
+      active.status = { ...active.status, memory: change.memory.machines };
+      log.info(`model ${model} has changed its plan: ${change.memory.inWords ?? 'no memory was measured'}`, {
+        plan: active.status.id,
+      });
       this.#publish(model, active.status);
     }
   }

@@ -29,6 +29,7 @@ describe('heartbeatOf', () => {
       partsPerSecond: 0,
       epoch: 0,
       loopDelayMs: 0,
+      rssBytes: 0,
       uptimeSec: 0,
     };
     const made = heartbeatOf({ ...about, plans });
@@ -55,6 +56,7 @@ describe('heartbeatOf', () => {
       plans: [{ id: 'p-1', model: 'm', state: 'fetching', bytes: 34, of: 59 }],
       epoch: 1763650000,
       loopDelayMs: -3.2,
+      rssBytes: 151_234_567,
       uptimeSec: 12.9,
     });
     expect(heartbeat.parse(made)).toEqual(made);
@@ -65,6 +67,7 @@ describe('heartbeatOf', () => {
       load_average: [0.12, 0.46, 0.79],
       memory_percent: 45.7,
       memory_used_mb: 1235,
+      rss_mb: 151,
       temp_c: 48.3,
       throttled: '0x50005',
       regions: { bytes: 0, waiting: 0, dropped: 0 },

@@ -44,6 +44,7 @@ export const PLAN_CAUSES = ['network', 'cpu', 'memory', 'thermal', 'node joined'
 export const planStatus = z.object({
   id: text,
   since: z.number(),
+  strategy: text.optional(),
   reason: text,
   predicted: z.object({ latency_ms: z.number() }).nullable(),
   measured: z
@@ -54,6 +55,10 @@ export const planStatus = z.object({
     })
     .nullable(),
   changed: z.array(z.object({ what: z.enum(PLAN_CAUSES), node: text })).optional(),
+  /** Resident memory of machines around the change from the plan before it, MB. */
+  memory: z
+    .record(text, z.object({ before_mb: z.number(), most_mb: z.number(), after_mb: z.number().nullable() }))
+    .optional(),
   macs_on_nodes: z.number(),
   conv_macs_on_nodes: z.number(),
   stages: z.array(z.object({ id: count, split: text, outputs: z.array(text), on: text })),

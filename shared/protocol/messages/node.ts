@@ -71,6 +71,8 @@ export const heartbeat = z.object({
   load_average: z.tuple([z.number(), z.number(), z.number()]),
   memory_percent: z.number(),
   memory_used_mb: z.number(),
+  /** Resident memory of the agent's process. */
+  rss_mb: z.number().optional(),
   temp_c: z.number().nullable(),
   throttled: text,
   queue: count,

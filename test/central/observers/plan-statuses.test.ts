@@ -4,6 +4,7 @@ import type { EndedFrame } from '../../../central/effects.ts';
 import { ModelStatuses } from '../../../central/observers/model-statuses.ts';
 import { PlanStatuses } from '../../../central/observers/plan-statuses.ts';
 import type { Failure } from '../../../shared/errors.ts';
+import { silentLog } from '../../../shared/ports.ts';
 import { centralModels, planStatus } from '../../../shared/protocol/messages/central.ts';
 import { topics } from '../../../shared/protocol/topics.ts';
 import { compiledPlan, fakeModel } from '../../support/central-world.ts';
@@ -12,11 +13,12 @@ import { emptyResult } from '../../support/result-object.ts';
 /** Lost if these fail: people and programs see another plan than the one that runs, or miss a model that is refused. */
 
 const served = { compiled: compiledPlan(sketchPlan([{ tiles: 1, on: atCentral }])), model: fakeModel };
+const world = { time: () => 1000, memory: () => new Map(), log: silentLog };
 
 test('a plan that becomes active is published under its model, with its stages and the time', () => {
   const published: [string, unknown][] = [];
   const retain = (topic: string, text: string) => published.push([topic, planStatus.parse(JSON.parse(text))]);
-  const statuses = new PlanStatuses({ publisher: { retain }, topics: topics(), time: () => 1000 });
+  const statuses = new PlanStatuses({ publisher: { retain }, topics: topics(), ...world });
   statuses.planActive('m', served);
   const { id } = served.compiled.plan;
   expect(published).toEqual([['tessera/plan/m', expect.objectContaining({ id, since: 1000 })]]);
@@ -27,7 +29,7 @@ test('the latency of its frames is published when there are new ones, without th
   const published: (number | undefined)[] = [];
   const retain = (_: string, text: string) =>
     published.push(planStatus.parse(JSON.parse(text)).measured?.latency_ms ?? undefined);
-  const statuses = new PlanStatuses({ publisher: { retain }, topics: topics(), time: () => 1000 });
+  const statuses = new PlanStatuses({ publisher: { retain }, topics: topics(), ...world });
   const ended = (latency_ms: number, plan = served.compiled.plan.id) =>
     statuses.frameEnded(
       { end: { trace: [] } } as unknown as EndedFrame,
@@ -70,9 +72,42 @@ test('of each stage the computing of its slowest node is published, over the par
 test('a plan that was made while frames flow says what it was made for', () => {
   const published: unknown[] = [];
   const retain = (_: string, text: string) => published.push(planStatus.parse(JSON.parse(text)).changed);
-  const statuses = new PlanStatuses({ publisher: { retain }, topics: topics(), time: () => 1000 });
+  const statuses = new PlanStatuses({ publisher: { retain }, topics: topics(), ...world });
   statuses.planActive('m', { ...served, changes: [{ what: 'network', node: 'pi-1' }] });
   expect(published).toEqual([[{ what: 'network', node: 'pi-1' }]]);
+});
+
+test('the memory of machines while a plan replaced another is published once the old one is gone for some time', () => {
+  const published: unknown[] = [];
+  let memory = new Map([
+    ['a', 100],
+    ['b', 80],
+  ]);
+  const lines: string[] = [];
+  const retain = (_: string, text: string) => published.push(planStatus.parse(JSON.parse(text)).memory);
+  const log = { info: (line: string) => void lines.push(line) };
+  const statuses = new PlanStatuses({ publisher: { retain }, topics: topics(), ...world, memory: () => memory, log });
+  const look = (a: number): void => {
+    memory = new Map([['a', a]]);
+    statuses.lookAtMemory();
+  };
+  const { id } = served.compiled.plan;
+  statuses.planOffered('m', id);
+  statuses.planActive('m', served);
+  statuses.planOffered('m', id);
+  statuses.planOffered('m', 'p-next');
+  look(150);
+  const plan = { ...served.compiled.plan, id: 'p-next' };
+  statuses.planActive('m', { ...served, compiled: { ...served.compiled, plan } });
+  look(130);
+  statuses.planRetired(id);
+  for (const mb of [120, 110, 105, 200]) look(mb);
+  expect(published).toEqual([
+    undefined,
+    undefined,
+    { a: { before_mb: 100, most_mb: 150, after_mb: 105 }, b: { before_mb: 80, most_mb: 80, after_mb: null } },
+  ]);
+  expect(lines).toEqual(['model m has changed its plan: a had 100 MB before, at most 150 MB, and 105 MB after it']);
 });
 
 test('models are published from the start, as served once they have a plan, and as refused with the reason', () => {
