@@ -4,6 +4,7 @@ import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import type { Plan } from '../shared/plan/plan.ts';
 import { answerCalls } from '../shared/runtime/worker-call.ts';
 import { compileFor } from './deployment.ts';
+import { type Adjustable, adjustmentOf } from './planner/adjusted.ts';
 import { choosePlan, type PlanRequest } from './planner/default-plan.ts';
 import { type PlanningGraph, planningGraph } from './planner/graph.ts';
 import { type MeasuredFleet, type Reconsidered, reconsider } from './planner/reconsider.ts';
@@ -21,6 +22,7 @@ interface Reconsideration {
   readonly request: PlanRequest;
   readonly fleet: MeasuredFleet;
   readonly active: Plan;
+  readonly adjustable?: Adjustable;
 }
 
 answerCalls(parentPort!, {
@@ -28,6 +30,6 @@ answerCalls(parentPort!, {
     choosePlan(modelOf(model), request),
   graphOf: ({ model }: { model: ModelToPlan }): PlanningGraph => planningGraph(model.resolved),
   compile: ({ model, plan }: { model: ModelToPlan; plan: Plan }): CompiledPlan => compileFor(modelOf(model), plan),
-  reconsider: ({ model, request, fleet, active }: Reconsideration): Reconsidered =>
-    reconsider(modelOf(model), request, fleet, active),
+  reconsider: ({ model, request, fleet, active, adjustable }: Reconsideration): Reconsidered =>
+    reconsider(modelOf(model), request, fleet, active, adjustable && [adjustmentOf(adjustable)]),
 });

@@ -3,6 +3,7 @@ import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import type { Plan } from '../shared/plan/plan.ts';
 import { WorkerCalls } from '../shared/runtime/worker-call.ts';
 import { workerEntry } from '../shared/runtime/worker-entry.ts';
+import type { Adjustable } from './planner/adjusted.ts';
 import type { PlanRequest } from './planner/default-plan.ts';
 import type { PlanningGraph } from './planner/graph.ts';
 import type { MeasuredFleet, Reconsidered } from './planner/reconsider.ts';
@@ -16,8 +17,14 @@ export interface Planning {
   graphOf(model: ServedModel): Promise<PlanningGraph>;
   /** Throws what `compileFor` throws. */
   compile(model: ServedModel, plan: Plan): Promise<CompiledPlan>;
-  /** Throws what `reconsider` throws. */
-  reconsider(model: ServedModel, request: PlanRequest, fleet: MeasuredFleet, active: Plan): Promise<Reconsidered>;
+  /** `adjustable`: only what D3's local adjustment makes of the plan in use. Throws what `reconsider` throws. */
+  reconsider(
+    model: ServedModel,
+    request: PlanRequest,
+    fleet: MeasuredFleet,
+    active: Plan,
+    adjustable?: Adjustable,
+  ): Promise<Reconsidered>;
 }
 
 /** A served model as a thread gets it: plain data. */
@@ -43,5 +50,6 @@ export const planInThread: Planning = {
   choose: (model, request) => callThread('choose', model, { request }),
   graphOf: (model) => callThread('graphOf', model, {}),
   compile: (model, plan) => callThread('compile', model, { plan }),
-  reconsider: (model, request, fleet, active) => callThread('reconsider', model, { request, fleet, active }),
+  reconsider: (model, request, fleet, active, adjustable) =>
+    callThread('reconsider', model, { request, fleet, active, adjustable }),
 };

@@ -9,6 +9,7 @@ import type { EndedFrame } from './effects.ts';
 import type { FrameWork } from './frame-times.ts';
 import type { NodeMeasurements } from './nodes/node-measurements.ts';
 import type { Observer } from './observers/observer.ts';
+import type { Adjustable } from './planner/adjusted.ts';
 import type { PlanRequest } from './planner/default-plan.ts';
 import type { PlanningGraph } from './planner/graph.ts';
 import { echoedLink } from './planner/profile/link-times.ts';
@@ -41,6 +42,7 @@ export interface ReplanningOptions extends Omit<ReplannerOptions, 'settle_ms'> {
     request: PlanRequest,
     fleet: MeasuredFleet,
     active: Plan,
+    adjustable?: Adjustable,
   ) => Promise<Reconsidered>;
   /** Is told of the plans that a search compared with the one in use. */
   readonly ranked: (model: string, ranking: PlanRanking) => void;
@@ -48,6 +50,7 @@ export interface ReplanningOptions extends Omit<ReplannerOptions, 'settle_ms'> {
   readonly log: Log;
 }
 
+type PlanEffect = Extract<ReplannerEffect, { type: 'plan' }>;
 type OfferEffect = Extract<ReplannerEffect, { type: 'offer' }>;
 
 /** Time between two looks at the measurements, ms. */
@@ -72,6 +75,8 @@ interface Served {
   active: ServedPlan;
   /** The plan before it. */
   before: ServedPlan | undefined;
+  /** What the last search saw. */
+  seen: MeasuredFleet | undefined;
   /** Undefined until the network was looked at, which is never where the plan stays. */
   network: MeasuredNetwork | 'coming' | undefined;
   /** Cameras of its frames. */
@@ -125,7 +130,16 @@ export class Replanning implements Observer {
     const settle_ms = Math.min(SETTLE_MS, this.#options.hold_ms);
     const replanner = new Replanner({ ...this.#options, settle_ms });
     const latency = new PlanLatency();
-    return { replanner, latency, active, before: undefined, network: undefined, cameras: new Set(), fps: 0 };
+    return {
+      replanner,
+      latency,
+      active,
+      before: undefined,
+      seen: undefined,
+      network: undefined,
+      cameras: new Set(),
+      fps: 0,
+    };
   }
 
   /** The network of a model; undefined until a thread has looked at it. */
@@ -183,7 +197,7 @@ export class Replanning implements Observer {
       fleet.measured(at, machines, plan, this.#options.measuredAt(plan.id));
       this.#probe(active, network, at);
       const gone = missingFrom(plan, new Set(machines.map(({ id }) => id)));
-      this.#tell(name, served, { type: 'measured', at, fleet: fleet.fleet, gone });
+      this.#tell(name, served, { type: 'measured', at, fleet: fleet.fleet, isComing: fleet.isComing(at), gone });
       if (latency.compared !== undefined) this.#tell(name, served, { type: 'proved', at, ...latency.compared });
     }
     this.#arrived.clear();
@@ -227,7 +241,7 @@ export class Replanning implements Observer {
 
   #tell(name: string, served: Served, event: ReplannerEvent): void {
     const effect = served.replanner.handle(event);
-    if (effect?.type === 'plan') void this.#search(name, served);
+    if (effect?.type === 'plan') void this.#search(name, served, effect);
     else if (effect?.type === 'offer') void this.#goBack(name, served, effect);
   }
 
@@ -248,15 +262,28 @@ export class Replanning implements Observer {
     return { ...fleet.measurements, frame: { open_ms, finish_ms }, fps };
   }
 
-  async #search(name: string, served: Served): Promise<void> {
+  /** The plan in use and what it was made for; undefined where it is the user's strategy that makes plans. */
+  #adjustable({ active, seen }: Served, { strategy }: PlanRequest): Adjustable | undefined {
+    const { band } = this.#options;
+    if (seen === undefined || strategy !== undefined) return undefined;
+    const { nodes, links } = seen;
+    return { plan: active.compiled.plan, nodes, links, band: { low: 1 / (1 + band), high: 1 + band } };
+  }
+
+  async #search(name: string, served: Served, { isLocal }: PlanEffect): Promise<void> {
     const { reconsider, requestOf, ranked, offer, log } = this.#options;
     const { active, replanner } = served;
     let found: Reconsidered = { active_ms: null, ranking: [], best: null };
     try {
       const request = requestOf(active.model);
       const network = this.#network(served);
-      if (request !== undefined && network !== undefined)
-        found = await reconsider(active.model, request, this.#fleet(name, served, network), active.compiled.plan);
+      if (request !== undefined && network !== undefined) {
+        const fleet = this.#fleet(name, served, network);
+        const adjustable = isLocal ? this.#adjustable(served, request) : undefined;
+        if (!isLocal) served.seen = fleet;
+        if (!isLocal || adjustable !== undefined)
+          found = await reconsider(active.model, request, fleet, active.compiled.plan, adjustable);
+      }
     } catch (error) {
       log.warn(`model ${name} keeps its plan: ${failureOf(error).message}`);
     }
@@ -273,6 +300,7 @@ export class Replanning implements Observer {
       better: better?.plan,
     });
     const effect = replanner.handle({ type: 'planned', at: performance.now(), active_ms, better });
+    if (effect?.type === 'plan') return this.#search(name, served, effect);
     // Meanwhile the user may have deployed a plan, or this central may have stopped.
     if (effect?.type !== 'offer' || best === null || requestOf(active.model) === undefined || this.#timer === undefined)
       return;

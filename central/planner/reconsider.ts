@@ -12,7 +12,7 @@ import { type PlanRequest, problemOf, strategiesFor } from './default-plan.ts';
 import { withExits, withoutExits } from './exits.ts';
 import { planningGraph } from './graph.ts';
 import { type Candidate, rankingOf } from './ranking.ts';
-import { isNoPlan, type Problem } from './strategy.ts';
+import { isNoPlan, type Problem, type Strategy } from './strategy.ts';
 
 /** What is measured of a fleet while frames flow. */
 export interface MeasuredFleet extends Pick<Problem, 'nodes' | 'links' | 'frame'> {
@@ -44,12 +44,16 @@ export function isOpenToReplan({ card }: Pick<ServedModel, 'card'>, { grid, cuts
   return grid === undefined && cuts === undefined && padding !== 'zero' && card.tiles.length === 0;
 }
 
-/** The best plan of all strategies for a fleet that was measured, or of the one that the user named. */
+/**
+ * The best plan for a fleet that was measured, of the plan in use and those of some strategies: by default of all, or of
+ * the one that the user named.
+ */
 export function reconsider(
   whole: ServedModel,
   request: PlanRequest,
   { nodes, links, frame, fps }: MeasuredFleet,
   active: Plan,
+  strategies: readonly Strategy[] = strategiesFor(request),
 ): Reconsidered {
   const model = withoutExits(whole);
   const agents = nodes.filter(({ id }) => id !== CENTRAL).length;
@@ -71,7 +75,7 @@ export function reconsider(
   };
   const now = predictionOf(active);
   const plans = new Map([[active.id, active]]);
-  for (const strategy of strategiesFor(request)) {
+  for (const strategy of strategies) {
     const proposed = strategy.propose(problem);
     for (const draft of isNoPlan(proposed) ? [] : proposed) {
       const plan = withCodecs(draft, model, problem);

@@ -35,6 +35,8 @@ const WARM_UP = 10;
  * changed since, and that would be taken for a difference between probes and work for ever.
  */
 const COMPARABLE = 3;
+/** A machine that came less than this ago, ms, is expected to be measured soon. */
+const COMING_MS = 10_000;
 /** Least time of a byte, ms: a terabit per second, where messages cannot tell bytes from noise. */
 const LEAST_MS_PER_BYTE = 8e-9;
 
@@ -42,6 +44,8 @@ const NEVER = Number.NEGATIVE_INFINITY;
 
 interface Machine {
   known: KnownNode;
+  /** When it came, ms. */
+  readonly since: number;
   /** Those of the profile, else of a machine of 1 GMAC/s. */
   base: NodeTimes;
   parts: number;
@@ -87,7 +91,8 @@ export class LiveFleet {
   measured(at: number, nodes: readonly KnownNode[], plan: Plan, work: ReadonlyMap<string, MeasuredNode>): void {
     for (const id of this.#machines.keys()) if (!nodes.some((node) => node.id === id)) this.#machines.delete(id);
     for (const known of nodes) {
-      const machine = this.#machines.get(known.id) ?? this.#newMachine(known);
+      const machine = this.#machines.get(known.id) ?? this.#newMachine(known, at);
+      if (known.times !== machine.known.times) this.#rebase(machine, known);
       this.#machines.set(known.id, machine);
       machine.known = known;
       const done = work.get(known.id);
@@ -113,16 +118,35 @@ export class LiveFleet {
     }
   }
 
-  #newMachine(known: KnownNode): Machine {
-    const base = known.times ?? {
+  #assumed(): NodeTimes {
+    return {
       layer_ms: this.#graph.layers.map(({ macs }) => macs / MACS_PER_MS),
       runs: [],
       ratio: 1,
       error: null,
     };
+  }
+
+  #newMachine(known: KnownNode, since: number): Machine {
+    const base = known.times ?? this.#assumed();
     const unknown = { slowness: undefined, link: undefined, echoed: undefined, memory: 1 };
     const probes = { probed: undefined, workFactor: 1, linkFactor: 1, partsAtProbe: undefined };
-    return { known, base, parts: 0, said: undefined, workedAt: NEVER, probedAt: NEVER, ...unknown, ...probes };
+    return { known, since, base, parts: 0, said: undefined, workedAt: NEVER, probedAt: NEVER, ...unknown, ...probes };
+  }
+
+  /** A profile has come: what is expected of the machine is another time, and so its slowness another share of that. */
+  #rebase(machine: Machine, known: KnownNode): void {
+    const { id } = known;
+    const before = { id, times: machine.base };
+    machine.base = known.times ?? this.#assumed();
+    const now = { id, times: machine.base };
+    const ratio = (layers: readonly number[]): number => layersMs(before, layers) / layersMs(now, layers);
+    const ofAll = ratio(this.#graph.layers.map((_, layer) => layer));
+    const ofTest = ratio(this.#test);
+    if (machine.slowness !== undefined) machine.slowness *= ofAll;
+    if (machine.probed !== undefined) machine.probed *= ofTest;
+    machine.workFactor *= ofAll / ofTest;
+    machine.said = undefined;
   }
 
   #slownessAt({ known, base }: Machine, { stages }: Plan, speeds: readonly (number | undefined)[]): number | undefined {
@@ -168,6 +192,13 @@ export class LiveFleet {
     }
   }
 
+  /** Whether machines that came lately have yet to be measured at the time `at`, ms. */
+  isComing(at: number): boolean {
+    return [...this.#machines.values()].some(
+      (machine) => at - machine.since < COMING_MS && readingOf(machine) === undefined,
+    );
+  }
+
   /** The way of the network's input, ms. */
   #hopMs({ messageMs, msPerByte }: LinkLine): number {
     return messageMs / 2 + msPerByte * this.#inputBytes;
@@ -207,11 +238,14 @@ export class LiveFleet {
   }
 
   #complete() {
-    return [...this.#machines.values()].flatMap(({ known, base, memory, slowness, link }) => {
-      const way = known.id === CENTRAL ? { messageMs: 0, msPerByte: 0 } : link;
-      return slowness === undefined || way === undefined ? [] : [{ known, base, memory, slowness, link: way }];
-    });
+    return [...this.#machines.values()].flatMap((machine) => readingOf(machine) ?? []);
   }
+}
+
+/** A machine with its speed and link, where both are known. */
+function readingOf({ known, base, memory, slowness, link }: Machine) {
+  const way = known.id === CENTRAL ? { messageMs: 0, msPerByte: 0 } : link;
+  return slowness === undefined || way === undefined ? undefined : { known, base, memory, slowness, link: way };
 }
 
 /**

@@ -13,6 +13,8 @@ export interface ReplannerOptions {
   readonly settle_ms: number;
 }
 
+/** How long after a change a search waits for machines that came lately to be measured, ms. */
+const WAIT_MS = 10_000;
 /** Pause after a search that changed nothing, in units of `settle_ms`. */
 const PAUSE = 5;
 
@@ -22,6 +24,8 @@ export type ReplannerEvent =
       readonly type: 'measured';
       readonly at: number;
       readonly fleet: Fleet;
+      /** Whether machines that came lately have yet to be measured; absent: none. */
+      readonly isComing?: boolean;
       /** Machines without which frames of the active plan fail, and which are not there. */
       readonly gone: readonly string[];
     }
@@ -37,12 +41,16 @@ export type ReplannerEvent =
       readonly better: { readonly plan: string; readonly ms: number } | null;
     };
 
+type Measured = Extract<ReplannerEvent, { type: 'measured' }>;
 type ReplannerAnswer = Extract<ReplannerEvent, { type: 'planned' }>;
 
 /** What the replanner asks for. */
 export type ReplannerEffect =
-  /** Find the best plan for the fleet of the last measurement. */
-  | { readonly type: 'plan'; readonly changes: readonly Change[] }
+  /**
+   * Find the best plan for the fleet of the last measurement. `isLocal`: only what D3's local adjustment makes of the plan
+   * in use.
+   */
+  | { readonly type: 'plan'; readonly isLocal: boolean }
   /** Offer the plan that was found, or the one before the active one. `changes`: since the plan in use was chosen. */
   | { readonly type: 'offer'; readonly plan: string; readonly changes: readonly Change[] };
 
@@ -51,17 +59,22 @@ export type ReplannerEffect =
  *
  *   steady --a change has lasted--> planning --clearly better--> switching --the plan serves--> steady
  *                                   planning --nothing better, or the fleet has changed again--> steady
+ *   steady --machines have changed--> adjusting --clearly better--> switching --served for the hold time--> planning
+ *                                     adjusting --not clearly better--> planning
  *   steady --the plan proves slower than the one before it--> switching back
  *
  * 1. At most one search is under way.
  * 2. Only what left its band counts, and only after `settle_ms`. The band lies around what the last search saw. The
  *    first plan was made without measurements, so that the first ones count.
  * 3. Between the offer or the start of a plan and the next search lie at least `hold_ms`: a change that comes and goes
- *    faster switches at most once in that time. Where frames fail, the search does not wait.
+ *    faster switches at most once in that time. It does not begin before machines that came together are measured, `WAIT_MS` after the first change at the latest:
+ *    the first of them would serve, and soon after it the best. Where frames fail, the search does not wait.
  * 4. A plan is offered only if it is faster by `least_gain`, and the fleet is still as the search saw it.
  * 5. A plan that proves slower than the one before it by `least_gain` is replaced by that one, while the fleet is as the
  *    search saw it and unless a node had left. It is not offered again before something has left its band, and a plan
  *    that came back is judged no more.
+ * 6. Where no machine came or left, the plan in use is adjusted first. A plan that was found so is followed by a search
+ *    among all plans.
  */
 export class Replanner {
   readonly #options: ReplannerOptions;
@@ -75,6 +88,9 @@ export class Replanner {
   /** What the search saw that found the active plan, or that first kept it where it was made without measurements. */
   #chosenFor: Fleet = new Map();
   #isSearching = false;
+  #isAdjusting = false;
+  /** What a plan was adjusted for that no search has seen yet. */
+  #unsearched: readonly Change[] = [];
   /** No search before this time, even where frames fail, and otherwise. */
   #pausedUntil = 0;
   #heldUntil = 0;
@@ -105,7 +121,7 @@ export class Replanner {
     return undefined;
   }
 
-  #onMeasured({ at, fleet, gone }: Extract<ReplannerEvent, { type: 'measured' }>): ReplannerEffect | undefined {
+  #onMeasured({ at, fleet, gone, isComing }: Measured): ReplannerEffect | undefined {
     const { band, settle_ms } = this.#options;
     this.#fleet = fleet;
     const before = this.#changes;
@@ -115,21 +131,31 @@ export class Replanner {
       this.#changes.set(name, { change, since: before.get(name)?.since ?? at });
     }
     const lasting = [...this.#changes.values()].filter(({ since }) => at - since >= settle_ms);
-    const causes =
-      gone.length > 0 ? gone.map((node): Change => ({ what: 'node left', node })) : lasting.map(({ change }) => change);
+    const changes = lasting.length > 0 ? lasting.map(({ change }) => change) : this.#unsearched;
+    const causes = gone.length > 0 ? gone.map((node): Change => ({ what: 'node left', node })) : changes;
     if (this.#active === undefined || this.#isSearching || causes.length === 0) return undefined;
     if (at < this.#pausedUntil || (at < this.#heldUntil && gone.length === 0)) return undefined;
+    const first = Math.min(...lasting.map(({ since }) => since));
+    if (gone.length === 0 && isComing === true && at - first < WAIT_MS) return undefined;
     this.#isSearching = true;
     this.#causes = causes;
-    this.#seen = fleet;
+    const areTheSame = causes.every(({ what }) => what !== 'node joined' && what !== 'node left');
+    return this.#plan(areTheSame && this.#unsearched.length === 0);
+  }
+
+  #plan(isLocal: boolean): ReplannerEffect {
+    this.#isAdjusting = isLocal;
+    this.#seen = this.#fleet;
     this.#changes = new Map();
-    return { type: 'plan', changes: this.#causes };
+    this.#unsearched = isLocal ? this.#causes : [];
+    return { type: 'plan', isLocal };
   }
 
   #onPlanned({ at, ...found }: ReplannerAnswer): ReplannerEffect | undefined {
+    const plan = this.#clearlyBetter(found);
+    if (this.#isAdjusting && plan === undefined) return this.#plan(false);
     this.#isSearching = false;
     this.#pausedUntil = at + PAUSE * this.#options.settle_ms;
-    const plan = this.#clearlyBetter(found);
     if (plan === undefined) {
       if (this.#chosenFor.size === 0) this.#chosenFor = this.#seen;
       return undefined;

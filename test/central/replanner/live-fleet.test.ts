@@ -49,6 +49,17 @@ test('a machine is known once its speed and link are; central has no link', () =
   expect(fleet.fleet.get('a')).toEqual({ slowness: 4, hop_ms: 105, memory: 1, throttled: false });
 });
 
+test('a machine is coming until it is measured, for ten seconds at most', () => {
+  const fleet = new LiveFleet(graph, [0], 1000);
+  fleet.measured(0, [node('a')], plan, new Map());
+  expect(fleet.isComing(9999)).toBe(true);
+  expect(fleet.isComing(10_000)).toBe(false);
+  fleet.measured(20_000, [node('a'), node('b')], plan, new Map());
+  expect(fleet.isComing(20_001)).toBe(true);
+  fleet.probed(20_002, 'b', { ms: 1, link });
+  expect(fleet.isComing(20_003)).toBe(false);
+});
+
 test('its work says how fast it is and how long its messages take, in the proportion of echoes', () => {
   const fleet = new LiveFleet(graph, [0], 1000);
   fleet.measured(0, [node('a')], plan, new Map());
@@ -130,4 +141,17 @@ test('work long after a probe is not compared with it: a link that became slow m
   // It is out of work, and the link comes back.
   fleet.probed(30_000, 'a', { ms: 1, link });
   expect(fleet.fleet.get('a')!.hop_ms).toBe(105);
+});
+
+test('a profile that comes meanwhile changes what its times are compared with', () => {
+  const fleet = new LiveFleet(graph, [0], 1000);
+  fleet.measured(0, [node('a')], plan, new Map());
+  fleet.probed(0, 'a', { ms: 2, link });
+  expect(fleet.fleet.get('a')).toMatchObject({ slowness: 2 });
+  const times = { layer_ms: [2, 3], runs: [], ratio: 1, error: null };
+  fleet.measured(1, [node('a', { times })], plan, new Map());
+  // 8 ms were expected of all layers, as they are twice as slow as assumed; the profile says 5.
+  expect(fleet.fleet.get('a')).toMatchObject({ slowness: expect.closeTo(1.6), hop_ms: 105 });
+  fleet.probed(2, 'a', { ms: 2, link });
+  expect(fleet.fleet.get('a')).toMatchObject({ slowness: expect.closeTo(1.6) });
 });

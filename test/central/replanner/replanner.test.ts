@@ -9,6 +9,8 @@ const options: ReplannerOptions = { band: 0.5, least_gain: 0.15, hold_ms: 60_000
 const usual: Reading = { slowness: 1, hop_ms: 20, memory: 1, throttled: false };
 const STEP_MS = 1000;
 
+type Offer = Extract<ReplannerEffect, { type: 'offer' }>;
+
 /** The latency of each plan, ms; infinite where it cannot run. */
 type Plans = Readonly<Record<string, number>>;
 
@@ -19,52 +21,62 @@ type Plans = Readonly<Record<string, number>>;
 class World {
   at = 0;
   active = 'tiles';
-  readonly switches: { readonly at: number; readonly plan: string; readonly effect: ReplannerEffect }[] = [];
+  readonly switches: { readonly at: number; readonly plan: string; readonly effect: Offer }[] = [];
   searches = 0;
   readonly #replanner: Replanner;
   readonly #plansOf: (fleet: Fleet) => Plans;
   readonly #searchMs: number;
   readonly #readyMs: number;
-  #answer: { readonly at: number; readonly plans: Plans } | undefined;
-  #ready: { readonly at: number; readonly effect: Extract<ReplannerEffect, { type: 'offer' }> } | undefined;
+  readonly #adjusts: boolean;
+  #fleet: Fleet = new Map();
+  #answer: { readonly at: number; readonly plans: Plans; readonly isLocal: boolean } | undefined;
+  #ready: { readonly at: number; readonly effect: Offer } | undefined;
 
-  constructor(plansOf: (fleet: Fleet) => Plans, { searchMs = 1500, readyMs = 3000, ...said } = {}) {
+  /** `adjusts`: whether an adjustment finds the best plan; else it finds none. */
+  constructor(plansOf: (fleet: Fleet) => Plans, { searchMs = 1500, readyMs = 3000, adjusts = false, ...said } = {}) {
     this.#replanner = new Replanner({ ...options, ...said });
     this.#plansOf = plansOf;
     this.#searchMs = searchMs;
     this.#readyMs = readyMs;
+    this.#adjusts = adjusts;
     this.#replanner.handle({ type: 'active', at: 0, plan: this.active });
   }
 
   /** A second in which this is measured. */
   step(fleet: Fleet): void {
     this.at += STEP_MS;
-    const plans = this.#plansOf(fleet);
-    if (this.#answer !== undefined && this.at >= this.#answer.at) this.#plan(this.#answer.plans);
+    this.#fleet = fleet;
+    if (this.#answer !== undefined && this.at >= this.#answer.at) this.#plan(this.#answer);
     if (this.#ready !== undefined && this.at >= this.#ready.at) this.#switch(this.#ready.effect);
-    const gone = plans[this.active] === Number.POSITIVE_INFINITY ? ['a'] : [];
+    const gone = this.#plansOf(fleet)[this.active] === Number.POSITIVE_INFINITY ? ['a'] : [];
     const effect = this.#replanner.handle({ type: 'measured', at: this.at, fleet, gone });
     if (effect === undefined) return;
-    expect(effect.type).toBe('plan');
     expect(this.#answer).toBeUndefined();
     this.searches++;
-    this.#answer = { at: this.at + this.#searchMs, plans };
+    this.#search(effect);
   }
 
-  #plan(plans: Plans): void {
+  #search(effect: ReplannerEffect): void {
+    if (effect.type !== 'plan') throw new Error(`not asked for: ${effect.type}`);
+    this.#answer = { at: this.at + this.#searchMs, plans: this.#plansOf(this.#fleet), isLocal: effect.isLocal };
+  }
+
+  #plan({ plans, isLocal }: { plans: Plans; isLocal: boolean }): void {
     this.#answer = undefined;
+    const isFound = !isLocal || this.#adjusts;
     const [plan, ms] = Object.entries(plans).reduce((best, one) => (one[1] < best[1] ? one : best));
     const active = plans[this.active]!;
     const effect = this.#replanner.handle({
       type: 'planned',
       at: this.at,
       active_ms: Number.isFinite(active) ? active : null,
-      better: Number.isFinite(ms) ? { plan, ms } : null,
+      better: isFound && Number.isFinite(ms) ? { plan, ms } : null,
     });
+    if (effect?.type === 'plan') this.#search(effect);
     if (effect?.type === 'offer') this.#ready = { at: this.at + this.#readyMs, effect };
   }
 
-  #switch(effect: Extract<ReplannerEffect, { type: 'offer' }>): void {
+  #switch(effect: Offer): void {
     this.#ready = undefined;
     this.active = effect.plan;
     this.switches.push({ at: this.at, plan: effect.plan, effect });
@@ -133,6 +145,21 @@ describe('a plan is replaced', () => {
     expect(causes).toEqual([['cpu', 'network']]);
   });
 
+  test('not before machines that came together are measured, for ten seconds at most', () => {
+    const seconds = (isComing: (s: number) => boolean, gone: readonly string[] = []): number => {
+      const replanner = new Replanner(options);
+      replanner.handle({ type: 'active', at: -options.hold_ms, plan: 'tiles' });
+      for (let s = 0; ; s++) {
+        const measured = { type: 'measured', at: s * STEP_MS, fleet: one(), isComing: isComing(s), gone } as const;
+        if (replanner.handle(measured) !== undefined) return s;
+      }
+    };
+    expect(seconds(() => false)).toBe(2);
+    expect(seconds((s) => s < 5)).toBe(5);
+    expect(seconds(() => true)).toBe(10);
+    expect(seconds(() => true, ['b'])).toBe(0);
+  });
+
   test('a broken plan is searched for again until one is found', () => {
     let isFound = false;
     const world = new World(() => ({
@@ -144,6 +171,48 @@ describe('a plan is replaced', () => {
     isFound = true;
     for (let s = 0; s < 30; s++) world.step(one());
     expect(world.active).toBe('other');
+  });
+});
+
+describe('where machines change and none comes or leaves', () => {
+  /** One search has seen the fleet; then its link is worse. */
+  function changed() {
+    const replanner = new Replanner(options);
+    let at = 0;
+    const measure = (now: Fleet, seconds: number): ReplannerEffect[] =>
+      Array.from({ length: seconds }, () => {
+        at += STEP_MS;
+        return replanner.handle({ type: 'measured', at, fleet: now, gone: [] });
+      }).flatMap((effect) => effect ?? []);
+    const answer = (better: string | null) =>
+      replanner.handle({
+        type: 'planned',
+        at,
+        active_ms: 100,
+        better: better === null ? null : { plan: better, ms: 50 },
+      });
+    replanner.handle({ type: 'active', at, plan: 'tiles' });
+    expect(measure(one(), 70)).toEqual([{ type: 'plan', isLocal: false }]);
+    expect(answer(null)).toBeUndefined();
+    expect(measure(one({ hop_ms: 200 }), 70)).toEqual([{ type: 'plan', isLocal: true }]);
+    return { measure, answer, active: (plan: string) => replanner.handle({ type: 'active', at, plan }) };
+  }
+
+  test('the plan is adjusted first; where that gains too little all plans are compared', () => {
+    const { measure, answer } = changed();
+    expect(measure(one({ hop_ms: 200 }), 20)).toEqual([]);
+    expect(answer(null)).toEqual({ type: 'plan', isLocal: false });
+    expect(answer('other')).toMatchObject({ type: 'offer', plan: 'other' });
+  });
+
+  test('an adjusted plan is compared with all others once it has served for the hold time', () => {
+    const { measure, answer, active } = changed();
+    expect(answer('adjusted')).toMatchObject({ type: 'offer', changes: [{ what: 'network', node: 'a' }] });
+    active('adjusted');
+    expect(measure(one({ hop_ms: 200 }), 59)).toEqual([]);
+    expect(measure(one({ hop_ms: 200 }), 1)).toEqual([{ type: 'plan', isLocal: false }]);
+    expect(answer(null)).toBeUndefined();
+    expect(measure(one({ hop_ms: 200 }), 100)).toEqual([]);
   });
 });
 
@@ -219,8 +288,9 @@ describe('for any course of the measurements', () => {
         fc.integer({ min: 1, max: 59 }),
         fc.integer({ min: 1, max: 59 }),
         fc.integer({ min: 100, max: 5000 }),
-        (good, bad, searchMs) => {
-          const world = new World(twoPlans, { searchMs });
+        fc.boolean(),
+        (good, bad, searchMs, adjusts) => {
+          const world = new World(twoPlans, { searchMs, adjusts });
           for (let s = 0; s < 900; s++) world.step(one({ hop_ms: s % (good + bad) < good ? 20 : 200 }));
           const times = world.switches.map(({ at }) => at);
           times.forEach((at, index) => {
@@ -240,8 +310,8 @@ describe('for any course of the measurements', () => {
       maxLength: 12,
     });
     fc.assert(
-      fc.property(course, fc.boolean(), (before, endsGood) => {
-        const world = new World(twoPlans);
+      fc.property(course, fc.boolean(), fc.boolean(), (before, endsGood, adjusts) => {
+        const world = new World(twoPlans, { adjusts });
         for (const [said, seconds] of before)
           for (let s = 0; s < seconds; s++) world.step(said === undefined ? new Map() : one(said));
         for (let s = 0; s < 200; s++) world.step(one({ hop_ms: endsGood ? 10 : 300 }));
