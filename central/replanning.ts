@@ -1,6 +1,6 @@
 import { failureOf } from '../shared/errors.ts';
 import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
-import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
+import type { Plan } from '../shared/plan/plan.ts';
 import type { Log } from '../shared/ports.ts';
 import type { PlanRanking } from '../shared/protocol/messages/central.ts';
 import type { ResultObject } from '../shared/protocol/messages/result.ts';
@@ -8,17 +8,16 @@ import type { MeasuredNode } from './coordinator/measured.ts';
 import type { EndedFrame } from './effects.ts';
 import type { FrameWork } from './frame-times.ts';
 import type { NodeMeasurements } from './nodes/node-measurements.ts';
+import { probe } from './nodes/probe.ts';
 import type { Observer } from './observers/observer.ts';
 import type { Adjustable } from './planner/adjusted.ts';
 import type { PlanRequest } from './planner/default-plan.ts';
 import type { PlanningGraph } from './planner/graph.ts';
-import { echoedLink } from './planner/profile/link-times.ts';
-import { type BlockRange, planOfRun } from './planner/profile/runs.ts';
-import { quantile } from './planner/profile/samples.ts';
+import type { BlockRange } from './planner/profile/runs.ts';
 import { whyBest } from './planner/ranking.ts';
 import type { MeasuredFleet, Reconsidered } from './planner/reconsider.ts';
 import type { Change } from './replanner/fleet.ts';
-import { type KnownNode, LiveFleet, type Probe } from './replanner/live-fleet.ts';
+import { type KnownNode, LiveFleet } from './replanner/live-fleet.ts';
 import { missingFrom } from './replanner/missing.ts';
 import { PlanLatency } from './replanner/plan-latency.ts';
 import { Replanner, type ReplannerEffect, type ReplannerEvent, type ReplannerOptions } from './replanner/replanner.ts';
@@ -61,10 +60,6 @@ const SETTLE_MS = 2000;
 const LOOK_AGAIN_MS = 60_000;
 /** A machine without work for so long is probed, ms; sooner where plans are held shorter. */
 const FRESH_MS = 10_000;
-/** The largest echo of a probe, bytes: a link that carries frames is not filled with more. */
-const ECHO_BYTES = 131_072;
-/** Runs of a probe's layers at a machine. */
-const RUNS = { warmup: 1, repeats: 3, budget_ms: 1000 } as const;
 /** Weight of the newest second in the rate of frames. */
 const RATE_WEIGHT = 0.1;
 
@@ -209,34 +204,11 @@ export class Replanning implements Observer {
     const name = `${active.model.name} ${id}`;
     if (id === undefined || this.#probing.has(name)) return;
     this.#probing.add(name);
-    void this.#measure(active, network, id)
-      .then((probe) => fleet.probed(performance.now(), id, probe))
-      .finally(() => this.#probing.delete(name));
-  }
-
-  /** What a machine without work measures; what cannot be measured now is left out. */
-  async #measure(active: ServedPlan, { graph, test }: MeasuredNetwork, node: string): Promise<Probe> {
     const { measurements, log } = this.#options;
     const { manifest } = active.model;
-    const plan = planOfRun(graph, manifest.skeleton.sha, test, node);
-    let probe: Probe = {};
-    try {
-      if (node !== CENTRAL) {
-        const answer = await measurements.order(node, { type: 'probe', to: CENTRAL, repeats: 1, bytes: ECHO_BYTES });
-        if (answer.type === 'probed') {
-          const { empty_ms, mbps } = echoedLink(answer.echoes);
-          probe = { link: { messageMs: empty_ms, msPerByte: 1 / (125 * mbps) } };
-        }
-      }
-      if (plan !== undefined) {
-        const answer = await measurements.order(node, { type: 'measure', plan, manifest, stage: 0, ...RUNS });
-        const ms = answer.type === 'measured' ? [...answer.ms].sort((a, b) => a - b) : [];
-        if (ms.length > 0) probe = { ...probe, ms: quantile(ms, 0.5) };
-      }
-    } catch (error) {
-      log.debug(`node ${node} could not be measured: ${failureOf(error).message}`);
-    }
-    return probe;
+    void probe({ measurements, manifest, ...network, node: id, log })
+      .then((found) => fleet.probed(performance.now(), id, found))
+      .finally(() => this.#probing.delete(name));
   }
 
   #tell(name: string, served: Served, event: ReplannerEvent): void {
