@@ -7,6 +7,7 @@ import { MOST_INPUT, MOST_TIME, MOST_WORK } from '../central/planner/cuts/worthw
 import { MAX_DETECTIONS, MAX_TRACKS } from '../central/tracking/tracker.ts';
 import { configSchema } from '../shared/config/schema.ts';
 import { UNUSED_MS } from '../shared/node/region-index.ts';
+import { MAX_PROFILE_BYTES, PROFILE_PART_BYTES } from '../shared/protocol/messages/requests.ts';
 import { SKIP_REASONS } from '../shared/protocol/messages/result.ts';
 import { PART_LIMIT_BYTES, REASSEMBLY_LIMITS } from '../shared/protocol/parts.ts';
 import { UNUSED_BLOB_MS } from '../shared/runtime/blob-store.ts';
@@ -35,6 +36,7 @@ describe('the limits in docs/operations.md', () => {
     const { perSenderBytes, totalBytes, expiryMs } = REASSEMBLY_LIMITS;
     expect(cell('a packet that is sent')).toBe(mb(mqtt.maximum_packet_size));
     expect(cell('a body in one message')).toBe(`${PART_LIMIT_BYTES / 1024} KiB`);
+    expect(cell('a profile that')).toBe(`${mb(MAX_PROFILE_BYTES)}; ${PROFILE_PART_BYTES / 1000} kB`);
     expect(cell('parts of bodies')).toBe(`${mib(perSenderBytes)}; ${mib(totalBytes)}; ${expiryMs / 1000} s`);
     expect(cell('a picture')).toContain(`${FRAME_LIMITS.maxPixels / 1e6} megapixels`);
     expect(cell('frames of a camera that wait')).toContain(`${camera.queue_max} (`);

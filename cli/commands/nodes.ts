@@ -33,6 +33,7 @@ const columns: readonly Column<Row>[] = [
   },
   { title: 'cpu %', align: 'right', cell: ({ heartbeat }) => number(heartbeat?.cpu_percent) },
   { title: 'memory %', align: 'right', cell: ({ heartbeat }) => number(heartbeat?.memory_percent) },
+  { title: 'agent MB', align: 'right', cell: ({ heartbeat }) => number(heartbeat?.rss_mb) },
   { title: 'C', align: 'right', cell: ({ heartbeat }) => number(heartbeat?.temp_c ?? undefined) },
   { title: 'queue', align: 'right', cell: ({ heartbeat }) => number(heartbeat?.queue) },
   { title: 'tiles/s', align: 'right', cell: ({ heartbeat }) => number(heartbeat?.tiles_per_s, 1) },

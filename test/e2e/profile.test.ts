@@ -109,6 +109,8 @@ test('interrupted, it goes on; a node that is killed is named, and the rest goes
     'central a-1',
     'central a-3',
   ]);
+  expect(stderr).toMatch(/central plans with it from now on: .*a-1/);
+  expect(await read(join('c', 'profiles', `${profile.sha256}.json`))).toEqual(profile);
   // What was measured stays for the next time that the node is there.
   expect(existsSync(join(folder, 'fleet.json.part'))).toBe(true);
 });

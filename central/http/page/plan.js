@@ -54,6 +54,10 @@ function ModelPlan({ model, plans, ranking }) {
       ${ranking !== undefined && html`<${Ranking} ranking=${ranking} active=${plan.id} />`}
       ${(plan.changed ?? []).length > 0 && html`<p>It was made because of ${changes(plan)}.</p>`}
       ${
+        plan.memory !== undefined &&
+        html`<p class="quiet">Memory before, at most, and after it replaced the other plan: ${memory(plan.memory)}.</p>`
+      }
+      ${
         before.length > 0 &&
         html`
         <h3>Plans before it</h3>
@@ -102,6 +106,12 @@ function Ranking({ ranking, active }) {
  * @param {number} id
  */
 const computingOf = (stages, id) => stages?.find((stage) => stage.id === id)?.compute_ms;
+
+/** @param {NonNullable<ApiState['plans'][string][number]['memory']>} machines */
+const memory = (machines) =>
+  Object.entries(machines)
+    .map(([id, { before_mb, most_mb, after_mb }]) => `${id} ${before_mb}, ${most_mb}, ${after_mb ?? '-'} MB`)
+    .join('; ');
 
 /** @param {ApiState['plans'][string][number]} plan */
 const changes = ({ changed = [] }) => changed.map(({ what, node }) => `${what} (${node})`).join(', ');

@@ -89,7 +89,9 @@ export type TraceRequest = z.infer<typeof traceRequest>;
 /** `data` of the answer to `trace`. */
 export const traceAnswer = z.object({ topic: text });
 
-/** Most bytes of a profile in one request. */
+/** Most bytes of a profile that central takes. */
+export const MAX_PROFILE_BYTES = 8_000_000;
+/** Most of them in one request. */
 export const PROFILE_PART_BYTES = 40_000;
 
 /**
@@ -99,7 +101,7 @@ export const PROFILE_PART_BYTES = 40_000;
 export const profilePart = z.object({
   transaction: text,
   sha,
-  size: count.positive().max(8_000_000),
+  size: count.positive().max(MAX_PROFILE_BYTES),
   offset: count,
   d: z.base64().max(4 * Math.ceil(PROFILE_PART_BYTES / 3)),
 });

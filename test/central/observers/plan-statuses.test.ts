@@ -47,7 +47,7 @@ test('the latency of its frames is published when there are new ones, without th
 test('of each stage the computing of its slowest node is published, over the parts that were used', () => {
   const published: unknown[] = [];
   const retain = (_: string, text: string) => published.push(planStatus.parse(JSON.parse(text)).measured?.stages);
-  const statuses = new PlanStatuses({ publisher: { retain }, topics: topics(), time: () => 1000 });
+  const statuses = new PlanStatuses({ publisher: { retain }, topics: topics(), ...world });
   statuses.planActive('m', served);
   const part = (stage: number, node: string, compute_ms: number | null, used = true) => ({
     ...{ stage, node, compute_ms, used },
