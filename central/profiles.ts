@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { failureOf, TesseraError } from '../shared/errors.ts';
 import type { Log } from '../shared/ports.ts';
 import type { ProfilePart, ProfileTaken } from '../shared/protocol/messages/requests.ts';
 import { readText } from '../shared/runtime/file.ts';
+import { makePath } from '../shared/runtime/make-path.ts';
 import { elsewhereOf } from '../shared/runtime/state-directory.ts';
 import { writeWholeSync } from '../shared/runtime/whole-file.ts';
 import { parseProfile } from './planner/profile/parse.ts';
@@ -83,7 +83,7 @@ export class Profiles {
     const { skeleton, times } = timesOf(text);
     check(skeleton);
     const path = join(this.#folder, `${skeleton}.json`);
-    mkdirSync(this.#folder, { recursive: true });
+    makePath(this.#folder);
     writeWholeSync({ what: 'a profile', path, elsewhere: elsewhereOf(path) }, text);
     this.#times.set(skeleton, times);
     return { received: size, nodes: [...times.keys()] };
