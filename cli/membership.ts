@@ -121,14 +121,15 @@ async function searchFor(
     }
   };
   const secure = /^(mqtts|wss):/.test(server);
-  return new BrokerSearch(await lastGood(stateDir, server), { base, keys, secure }, keep, log);
+  const known = { given: server, known: await lastGood(stateDir, server) };
+  return new BrokerSearch(known, { base, keys, secure }, keep, log);
 }
 
 /** The error that ends an agent: for a member that the broker refuses, with how to join again. */
-export function explained(error: unknown, { bus, id, isMember }: WayIn): unknown {
+export function explained(error: unknown, { bus, id, isMember, search }: WayIn): unknown {
   const fault = error instanceof TesseraError ? (error.cause as ConnectionFault | undefined) : undefined;
   if (!isMember || !isUserRefusal(fault?.code)) return error;
-  const text = `${hideUserInfo(bus.url)} no longer accepts ${id}: its access was revoked, or the broker lost its secrets`;
+  const text = `${hideUserInfo(search?.url ?? bus.url)} no longer accepts ${id}: its access was revoked, or the broker lost its secrets`;
   return new TesseraError('TESSERA_BROKER', text, {
     hint: `to join again: \`tessera node invite ${id}\` on the broker's machine, and here, once, the command that it prints`,
     cause: error,

@@ -99,8 +99,9 @@ async function untilTaken(invitation: Invitation, password: string, options: Enr
       return;
     } catch (error) {
       const fault = error instanceof TesseraError ? (error.cause as ConnectionFault | undefined) : undefined;
-      if (isUserRefusal(fault?.code)) throw refused(invitation, now());
-      if (fault === undefined || isPermanent(fault.code)) throw error;
+      const isFinal = bus.whereabouts?.isFinal() ?? true;
+      if (isUserRefusal(fault?.code) && isFinal) throw refused(invitation, now());
+      if (fault === undefined || (isPermanent(fault.code) && isFinal)) throw error;
       log.warn(`${(error as Error).message}; trying again until it answers`);
     }
     await backoff.wait();

@@ -35,6 +35,8 @@ export interface Announcement {
   readonly base: string;
   /** Public keys of the centrals there. */
   readonly keys: readonly string[];
+  /** Whether it is taken back. */
+  readonly isOver: boolean;
 }
 
 /** What a process announces. */
@@ -79,10 +81,10 @@ export function isAsked(question: DnsRecord, records: readonly DnsRecord[]): boo
 /** The brokers that a message of the network announces; `sender` is its address. Nothing in it is believed to be well-formed. */
 export function announcementsIn(message: readonly DnsRecord[], sender: string): Announcement[] {
   const records = message.slice(0, MAX_RECORDS);
-  const names = records.flatMap(({ type, name, ttl, data }) =>
-    type === 'PTR' && name === SERVICE && ttl !== 0 && typeof data === 'string' ? [data] : [],
+  const services = records.flatMap(({ type, name, ttl, data }) =>
+    type === 'PTR' && name === SERVICE && typeof data === 'string' ? [{ name: data, isOver: ttl === 0 }] : [],
   );
-  return names.flatMap((name) => {
+  return services.flatMap(({ name, isOver }) => {
     const of = (type: string) => records.find((record) => record.type === type && record.name === name)?.data;
     const { port, target } = (of('SRV') ?? {}) as { readonly port?: unknown; readonly target?: unknown };
     const txt = textOf(of('TXT'));
@@ -99,7 +101,7 @@ export function announcementsIn(message: readonly DnsRecord[], sender: string): 
       .split(',')
       .filter((key) => KEY.test(key))
       .slice(0, MAX_KEYS);
-    return [{ url: `${scheme}://${host}:${port}`, base, keys: known }];
+    return [{ url: `${scheme}://${host}:${port}`, base, keys: known, isOver }];
   });
 }
 
@@ -123,11 +125,18 @@ export interface Sought {
   readonly secure: boolean;
 }
 
-/** The different brokers among announcements that a node looks for. */
-export function fitting(found: readonly Announcement[], { base, keys, secure }: Sought): string[] {
-  const urls = found
-    .filter((one) => one.base === base && (keys.length === 0 || one.keys.some((key) => keys.includes(key))))
-    .filter(({ url }) => !secure || url.startsWith('mqtts:'))
-    .map(({ url }) => url);
-  return [...new Set(urls)];
+/**
+ * The clusters among announcements that a node looks for, each with the addresses of its broker, which has several where
+ * its machine is in the network by cable and by Wi-Fi. All that have a trusted key are one; others are told apart by their
+ * keys.
+ */
+export function fitting(found: readonly Announcement[], { base, keys, secure }: Sought): string[][] {
+  const clusters = new Map<string, Set<string>>();
+  for (const one of found) {
+    if (one.base !== base || (secure && !one.url.startsWith('mqtts:'))) continue;
+    if (keys.length > 0 && !one.keys.some((key) => keys.includes(key))) continue;
+    const cluster = keys.length > 0 ? '' : one.keys.toSorted().join() || one.url;
+    clusters.set(cluster, (clusters.get(cluster) ?? new Set()).add(one.url));
+  }
+  return [...clusters.values()].map((urls) => [...urls]);
 }

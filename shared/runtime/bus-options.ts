@@ -3,12 +3,22 @@ import type { TesseraError } from '../errors.ts';
 import type { Log } from '../ports.ts';
 import type { Handler } from './broker-connection.ts';
 
+/** Says where the broker is at each attempt to connect, and hears of each that succeeded. */
+export interface Whereabouts {
+  /** The address of the last attempt. */
+  readonly url: string;
+  next(): string;
+  connected(): void;
+  /** Whether a refusal at the last address ends the attempts; otherwise it may be another broker's. */
+  isFinal(): boolean;
+}
+
 /** Address, credentials and options of a broker connection. */
 export interface BusOptions {
   /** mqtt://, mqtts://, ws:// or wss://; credentials inside the URL are used where `user` is not given. */
   readonly url: string;
-  /** Says where the broker is at each attempt to connect, and hears of each that succeeded; otherwise it is at `url`. */
-  readonly whereabouts?: { next(): string; connected(): void } | undefined;
+  /** Where the broker is, unless it is at `url` for good. */
+  readonly whereabouts?: Whereabouts | undefined;
   readonly user?: string | undefined;
   readonly password?: string | undefined;
   /** PEM texts. */
@@ -27,7 +37,7 @@ export interface BusOptions {
   readonly connectTimeoutMs?: number | undefined;
   /** The largest packet to send, bytes; a limit that the broker announces (MQTT 5) applies too. */
   readonly maximumPacketBytes?: number | undefined;
-  /** Retry when the broker is unreachable at first; wrong credentials or certificates still throw. */
+  /** Retry when the broker is unreachable at first; wrong credentials or certificates still throw, once that is final. */
   readonly patient?: boolean | undefined;
   /**
    * Request a persistent session that outlives the connection by this time: QoS 1 messages that arrive meanwhile, or
@@ -38,7 +48,7 @@ export interface BusOptions {
   readonly sessionSec?: number | undefined;
   /** Subscriptions that exist before a persistent session can deliver anything. */
   readonly subscriptions?: readonly Subscribed[] | undefined;
-  /** Called each time that the broker refuses this user; the bus retries all the same, until `stop`. */
+  /** Called each time that the broker refuses this user for good; the bus retries all the same, until `stop`. */
   readonly onRefused?: ((error: TesseraError) => void) | undefined;
   /** Called before every reconnection; while it returns false the bus does not connect. */
   readonly mayConnect?: (() => boolean) | undefined;

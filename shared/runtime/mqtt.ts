@@ -40,17 +40,19 @@ function parsedUrl(text: string): URL {
 }
 
 async function startBus(options: Omit<BusOptions, 'url'>, where: string, dialNow: () => Dial): Promise<Bus> {
+  const { whereabouts } = options;
+  const isFinal = (): boolean => whereabouts?.isFinal() ?? true;
   const asked = options.protocolVersion ?? 'auto';
   let version: 4 | 5 = asked === 'auto' ? 5 : asked;
   let ends = version === 5;
   const failed = (fault: ConnectionFault): TesseraError => {
-    const error = brokerError(fault, where);
-    if (isUserRefusal(fault.code)) options.onRefused?.(error);
+    const error = brokerError(fault, whereabouts?.url ?? where);
+    if (isUserRefusal(fault.code) && isFinal()) options.onRefused?.(error);
     return error;
   };
   const open = async (deliver: Deliver): Promise<BrokerConnection> => {
     const connection = await openOnce(dialNow(), deliver);
-    options.whereabouts?.connected();
+    whereabouts?.connected();
     return connection;
   };
   const openOnce = async (dial: Dial, deliver: Deliver): Promise<BrokerConnection> => {
@@ -78,7 +80,7 @@ async function startBus(options: Omit<BusOptions, 'url'>, where: string, dialNow
     await bus.start();
   } catch (error) {
     const fault = error instanceof TesseraError ? (error.cause as ConnectionFault | undefined) : undefined;
-    if (options.patient !== true || isPermanent(fault?.code)) throw error;
+    if (options.patient !== true || (isPermanent(fault?.code) && isFinal())) throw error;
     options.log.warn(`${(error as Error).message}; trying again until it answers`);
     bus.startLater();
   }

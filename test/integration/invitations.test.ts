@@ -14,6 +14,7 @@ import { type Invitation, readJoinToken } from '../../shared/config/join.ts';
 import { type Bus, silentLog } from '../../shared/ports.ts';
 import { nodeInvited, nodeRevoked } from '../../shared/protocol/messages/requests.ts';
 import { topics } from '../../shared/protocol/topics.ts';
+import { BrokerSearch } from '../../shared/runtime/broker-search.ts';
 import type { BusOptions } from '../../shared/runtime/bus-options.ts';
 import { connectBus, connectBusOver } from '../../shared/runtime/mqtt.ts';
 import { askRequest } from '../../shared/runtime/requests.ts';
@@ -78,10 +79,15 @@ async function invitation(name = 'pi-1', expiresS = 60): Promise<Invitation> {
   return readJoinToken(token);
 }
 
-const join1 = (invited: Invitation, machine: string, signal = new AbortController().signal): Promise<Membership> =>
+const join1 = (
+  invited: Invitation,
+  machine: string,
+  signal = new AbortController().signal,
+  whereabouts?: BrokerSearch,
+): Promise<Membership> =>
   enrol(invited, {
     stateDir: join(folder, machine),
-    bus: { url: invited.server },
+    bus: { url: invited.server, whereabouts },
     log: silentLog,
     signal,
     now: () => now,
@@ -132,6 +138,39 @@ describe('an invitation', () => {
     const member = await join1(invited, 'a');
     await rename(join(folder, 'a', 'membership.json'), join(folder, 'a', 'membership.applying.json'));
     expect(await join1(invited, 'a')).toEqual(member);
+  });
+
+  it('is kept, and so is a membership, where another broker has the address by now', async () => {
+    const publicKey = await centralIsHere();
+    const nobody = await createCredentials(join(folder, 'stranger'));
+    const stranger = await startBroker({
+      listen: ['mqtt://127.0.0.1:0'],
+      anonymous: 'never',
+      credentials: nobody,
+      log,
+    });
+    stops.push(() => stranger.stop());
+    const given = stranger.urls[0]!;
+    const invited = { ...(await invitation()), server: given };
+    const kept: string[] = [];
+    const search = (announced: readonly string[]) =>
+      new BrokerSearch(
+        { given, known: given },
+        { base: 'tessera', keys: [publicKey], secure: false },
+        (found) => kept.push(found),
+        silentLog,
+        (onFound) => {
+          for (const found of announced) onFound({ url: found, base: 'tessera', keys: [publicKey], isOver: false });
+          return () => {};
+        },
+      );
+    await expect(join1(invited, 'a', undefined, search([]))).rejects.toMatchObject({ code: 'TESSERA_INVITATION' });
+    const { user, password } = await join1(invited, 'a', undefined, search([url]));
+    const refusals: unknown[] = [];
+    const onRefused = (error: unknown) => refusals.push(error);
+    const node = await connect({ url: given, whereabouts: search([url]), patient: true, user, password, onRefused });
+    await new Promise<void>((resolve) => node.onConnect(resolve));
+    expect([kept, refusals]).toEqual([[url, url], []]);
   });
 
   it('expires, is withdrawn, or replaced by a newer one, and is never valid for another name', async () => {

@@ -26,9 +26,9 @@ const found = (announced: Partial<Announced>, own: string[] = ['192.168.1.10'], 
 
 describe('an announcement', () => {
   it('is found as it was made', () => {
-    expect(found({})).toEqual([{ url: 'mqtt://192.168.1.10:1883', base: 'tessera', keys: [KEY] }]);
+    expect(found({})).toEqual([{ url: 'mqtt://192.168.1.10:1883', base: 'tessera', keys: [KEY], isOver: false }]);
     expect(found({ scheme: 'mqtts', port: 8883, base: 'home/attic', keys: [] })).toEqual([
-      { url: 'mqtts://192.168.1.10:8883', base: 'home/attic', keys: [] },
+      { url: 'mqtts://192.168.1.10:8883', base: 'home/attic', keys: [], isOver: false },
     ]);
   });
 
@@ -42,8 +42,13 @@ describe('an announcement', () => {
     expect(found({ host: 'mosquitto.lan' })[0]!.url).toBe('mqtt://mosquitto.lan:1883');
   });
 
-  it('is nothing where it is taken back, of another program, or leads to the node itself', () => {
-    expect(announcementsIn(recordsOf(ANNOUNCED, ['192.168.1.10'], 0), '192.168.1.10')).toEqual([]);
+  it('says that it is taken back', () => {
+    expect(announcementsIn(recordsOf(ANNOUNCED, ['192.168.1.10'], 0), '192.168.1.10')).toEqual([
+      { ...found({})[0], isOver: true },
+    ]);
+  });
+
+  it('is nothing where it is of another program, or leads to the node itself', () => {
     const other = recordsOf(ANNOUNCED, ['192.168.1.10']).filter(({ type }) => type !== 'TXT');
     expect(announcementsIn(other, '192.168.1.10')).toEqual([]);
     expect(found({}, ['127.0.0.1'])).toEqual([]);
@@ -82,21 +87,28 @@ describe('the brokers that fit', () => {
     url: `${scheme}://${host}:1883`,
     base,
     keys,
+    isOver: false,
   });
   const sought = { base: 'tessera', keys: [KEY], secure: false };
 
   it('are those of the base whose central the node trusts', () => {
     const all = [at('a'), at('b', 'other'), at('c', 'tessera', [`ed25519:${'x'.repeat(43)}`])];
-    expect(fitting(all, sought)).toEqual(['mqtt://a:1883']);
-    expect(fitting(all, { ...sought, keys: [] })).toEqual(['mqtt://a:1883', 'mqtt://c:1883']);
+    expect(fitting(all, sought)).toEqual([['mqtt://a:1883']]);
+    expect(fitting(all, { ...sought, keys: [] })).toEqual([['mqtt://a:1883'], ['mqtt://c:1883']]);
   });
 
   it('are one where broker and central announce the same', () => {
-    expect(fitting([at('a'), at('a')], sought)).toHaveLength(1);
+    expect(fitting([at('a'), at('a')], sought)).toEqual([['mqtt://a:1883']]);
+  });
+
+  it('are one where its broker has several addresses, whatever the node trusts', () => {
+    const both = [['mqtt://a:1883', 'mqtt://b:1883']];
+    expect(fitting([at('a'), at('b')], sought)).toEqual(both);
+    expect(fitting([at('a'), at('b')], { ...sought, keys: [] })).toEqual(both);
   });
 
   it('are never less protected than the last one was', () => {
     const all = [at('a'), at('a', 'tessera', [KEY], 'mqtts')];
-    expect(fitting(all, { ...sought, secure: true })).toEqual(['mqtts://a:1883']);
+    expect(fitting(all, { ...sought, secure: true })).toEqual([['mqtts://a:1883']]);
   });
 });

@@ -7,14 +7,16 @@ import { BrokerSearch } from '../../../shared/runtime/broker-search.ts';
 
 const KEY = `ed25519:${'k'.repeat(43)}`;
 const KNOWN = 'mqtt://192.168.1.10:1883';
+const FOREIGN = `ed25519:${'x'.repeat(43)}`;
 const OTHER = 'mqtt://192.168.1.77:1883';
+const THIRD = 'mqtt://192.168.1.78:1883';
 
-function world() {
+function world({ given = KNOWN, keys = [KEY] } = {}) {
   const kept: string[] = [];
   const open = new Set<(found: Announcement) => void>();
-  const sought = { base: 'tessera', keys: [KEY], secure: false };
+  const sought = { base: 'tessera', keys, secure: false };
   const search = new BrokerSearch(
-    KNOWN,
+    { given, known: KNOWN },
     sought,
     (url) => kept.push(url),
     silentLog,
@@ -23,10 +25,12 @@ function world() {
       return () => void open.delete(onFound);
     },
   );
-  const hear = (url: string, keys = [KEY]) => {
-    for (const onFound of open) onFound({ url, base: 'tessera', keys });
+  const hear = (url: string, keys = [KEY], isOver = false) => {
+    for (const onFound of open) onFound({ url, base: 'tessera', keys, isOver });
   };
-  return { search, kept, hear, isSearching: () => open.size > 0 };
+  /** The addresses of the next attempts. */
+  const attempts = (count: number) => Array.from({ length: count }, () => search.next());
+  return { search, kept, hear, attempts, isSearching: () => open.size > 0 };
 }
 
 describe('the search for a broker', () => {
@@ -45,27 +49,59 @@ describe('the search for a broker', () => {
     expect([search.next(), search.next(), search.next()]).toEqual([OTHER, KNOWN, OTHER]);
     search.connected();
     expect([search.next(), search.url, kept, isSearching()]).toEqual([OTHER, OTHER, [OTHER], false]);
-    search.next();
-    hear(KNOWN);
-    expect(search.next()).toBe(KNOWN);
+    expect([search.next(), search.next()]).toEqual([KNOWN, OTHER]);
   });
 
-  it('chooses none of several (2), and nothing of another cluster', () => {
-    const { search, hear } = world();
-    search.next();
-    search.next();
-    hear('mqtt://192.168.1.99:1883', [`ed25519:${'x'.repeat(43)}`]);
-    expect([search.next(), search.next()]).toEqual([KNOWN, KNOWN]);
+  it('tries each address of its cluster (1), and nothing of another one', () => {
+    const { hear, attempts } = world();
+    attempts(2);
+    hear('mqtt://192.168.1.99:1883', [FOREIGN]);
+    expect(attempts(2)).toEqual([KNOWN, KNOWN]);
     hear(OTHER);
-    hear('mqtt://192.168.1.78:1883');
-    expect([search.next(), search.next()]).toEqual([KNOWN, KNOWN]);
+    hear(THIRD);
+    expect(attempts(5)).toEqual([OTHER, KNOWN, THIRD, KNOWN, OTHER]);
   });
 
-  it('does not grow with what somebody shouts', () => {
-    const { search, hear } = world();
-    search.next();
-    search.next();
+  it('chooses none of several clusters (2), but one whose broker has several addresses, while it trusts nobody', () => {
+    const { hear, attempts } = world({ keys: [] });
+    attempts(2);
+    hear(OTHER);
+    hear(THIRD);
+    expect(attempts(4)).toEqual([OTHER, KNOWN, THIRD, KNOWN]);
+    hear('mqtt://192.168.1.99:1883', [FOREIGN]);
+    expect(attempts(2)).toEqual([KNOWN, KNOWN]);
+    hear('mqtt://192.168.1.99:1883', [FOREIGN], true);
+    expect(attempts(2)).toContain(OTHER);
+  });
+
+  it('comes back to the address that was given after it found another one (1)', () => {
+    const { attempts } = world({ given: OTHER });
+    expect(attempts(3)).toEqual([KNOWN, OTHER, KNOWN]);
+  });
+
+  it('takes a refusal for the last word at the known address alone, after all others (3)', () => {
+    const { search, hear, attempts } = world();
+    attempts(4);
+    expect(search.isFinal()).toBe(false);
+    attempts(1);
+    expect(search.isFinal()).toBe(true);
+    hear(OTHER);
+    hear(THIRD);
+    expect(attempts(2)).toEqual([OTHER, KNOWN]);
+    expect(search.isFinal()).toBe(false);
+    expect(attempts(2)).toEqual([THIRD, KNOWN]);
+    expect(search.isFinal()).toBe(true);
+    search.connected();
+    attempts(1);
+    expect(search.isFinal()).toBe(false);
+  });
+
+  it('does not grow with what somebody shouts, and always comes back to the known address', () => {
+    const { hear, attempts } = world();
+    attempts(2);
     for (let port = 1; port < 1000; port++) hear(`mqtt://192.168.1.77:${port}`);
-    expect(search.next()).toBe(KNOWN);
+    const tried = attempts(2000);
+    expect(new Set(tried).size).toBe(65);
+    expect(tried.filter((url) => url === KNOWN)).toHaveLength(1000);
   });
 });
