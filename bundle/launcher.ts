@@ -8,6 +8,7 @@ export const AGENT_ENVIRONMENT = { MALLOC_ARENA_MAX: '1', NODE_OPTIONS: '--max-s
  *
  *   no trial --link `trial`--> begun (`trial.begun` is there) --the agent removes both--> kept: `current` is it
  *   begun --ended, not online in time, or started again--> given up: `failed` is what `trial` was, `trial.why` why
+ *   `trial` leads to nothing--> given up
  *
  * 1. Whatever is cut off at whatever moment: the next start runs the trial at most once, and else `current`, or the
  *    installed release where `current` is none or was chosen beside another installed one (`base`).
@@ -69,7 +70,9 @@ while :; do
   if [ -L "$releases/trial" ]; then
     if [ -e "$releases/trial.begun" ]; then
       give_up interrupted
-    elif [ -x "$releases/trial/bin/tessera" ] && true >"$releases/trial.begun"; then
+    elif [ ! -x "$releases/trial/bin/tessera" ]; then
+      give_up 'it is not there'
+    elif true >"$releases/trial.begun"; then
       trial=yes
       release=$(readlink -f "$releases/trial")
     fi

@@ -1,7 +1,8 @@
-import { lstatSync, readlinkSync, realpathSync } from 'node:fs';
+import { existsSync, lstatSync, readlinkSync, realpathSync } from 'node:fs';
 import { readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import { TesseraError } from '../../shared/errors.ts';
+import { failureOf, TesseraError } from '../../shared/errors.ts';
+import type { Log } from '../../shared/ports.ts';
 import { readText } from '../../shared/runtime/file.ts';
 import { makePath } from '../../shared/runtime/make-path.ts';
 import { flushFolder, writeWhole } from '../../shared/runtime/whole-file.ts';
@@ -55,22 +56,26 @@ export class Releases {
   }
 
   /**
-   * Opens the releases in `folder`; `installed` and `running` are folders of releases. Takes note of a trial that was given
-   * up, and removes what is not needed. Throws TESSERA_STORAGE.
+   * Opens the releases in `folder`; `installed` and `running` are folders of releases. Removes what is not needed, and
+   * takes note of a trial that was given up; where the disk does not take the note, the next start does. Throws
+   * TESSERA_STORAGE.
    */
-  static async open(folder: string, installed: string, running: string): Promise<Releases> {
+  static async open(folder: string, installed: string, running: string, log: Log): Promise<Releases> {
     makePath(folder, 0o700);
     // Where a state directory is a link, `running` is not below it.
     const releases = new Releases(realpathSync(folder), installed, running);
     releases.#memory = await readMemory(join(folder, 'memory.json'));
-    await releases.#noteFailure();
     await releases.#prune();
+    await releases.#noteFailure().catch((error: unknown) => {
+      log.warn(`that a release was given up cannot be noted: ${failureOf(error).message}`);
+    });
     return releases;
   }
 
-  /** The version that a roll-back leads to. */
+  /** The version that a roll-back leads to; undefined where it was removed with its package. */
   get previous(): string | undefined {
-    return this.#versionAt('previous');
+    const target = this.#targetOf('previous');
+    return target !== undefined && existsSync(join(target, 'bin', 'tessera')) ? basename(target) : undefined;
   }
 
   get minimum(): string {
@@ -87,9 +92,12 @@ export class Releases {
     return isVersion(version) && lstatSync(join(this.#folder, version), { throwIfNoEntry: false }) !== undefined;
   }
 
-  /** Where the archive of a release is downloaded. */
-  download(sha256: string): string {
-    return join(this.#folder, `${sha256}.part`);
+  /** Where the archive of a release is downloaded. What is there of others is removed. */
+  async download(sha256: string): Promise<string> {
+    const file = `${sha256}.part`;
+    for (const name of await readdir(this.#folder))
+      if (name.endsWith('.part') && name !== file) await rm(join(this.#folder, name), { force: true });
+    return join(this.#folder, file);
   }
 
   /** Unpacks an archive as the release of a version. Throws TESSERA_STORAGE, and TESSERA_DOWNLOAD for a damaged one. */
@@ -122,7 +130,7 @@ export class Releases {
    * version that may run here once it is kept.
    */
   async begin(version: string, since: number, minimum = this.minimum): Promise<void> {
-    for (const name of ['trial.begun', 'trial.online', 'trial.why'])
+    for (const name of ['failed', 'trial.begun', 'trial.online', 'trial.why'])
       await rm(join(this.#folder, name), { force: true });
     await this.#remember({ trial: { since, minimum } });
     await this.#link('trial', this.#placeOf(version));
@@ -140,7 +148,7 @@ export class Releases {
 
   /** The release on trial, which is the one that runs, is kept. */
   async keep(): Promise<void> {
-    const before = this.#versionAt('current') === undefined ? this.#installed : this.#targetOf('current')!;
+    const before = this.#targetOf('current') ?? this.#installed;
     if (before !== this.#running) await this.#link('previous', before);
     await writeWhole({ what: 'the installed release', path: join(this.#folder, 'base') }, `${this.#installed}\n`);
     await this.#link('current', this.#running);
@@ -167,6 +175,9 @@ export class Releases {
 
   /** Removes releases that nothing leads to, and the rest of what was interrupted. Downloads stay, to be continued. */
   async #prune(): Promise<void> {
+    const base = await readText(join(this.#folder, 'base')).catch(() => '');
+    // Another release was installed since `current` was chosen: that one runs.
+    if (base.trim() !== this.#installed) await rm(join(this.#folder, 'current'), { force: true });
     const needed = new Set(['current', 'previous', 'trial'].map((name) => this.#targetOf(name)));
     for (const name of await readdir(this.#folder)) {
       const path = join(this.#folder, name);
@@ -177,14 +188,8 @@ export class Releases {
 
   #placeOf(version: string): string {
     if (this.has(version)) return join(this.#folder, version);
-    const previous = this.#targetOf('previous');
-    if (previous !== undefined && basename(previous) === version) return previous;
+    if (this.previous === version) return this.#targetOf('previous')!;
     throw new TesseraError('TESSERA_STORAGE', `version ${version} is not on this machine`, { hint: 'install it' });
-  }
-
-  #versionAt(name: string): string | undefined {
-    const target = this.#targetOf(name);
-    return target === undefined ? undefined : basename(target);
   }
 
   #targetOf(name: string): string | undefined {

@@ -85,7 +85,7 @@ export class Updater {
   static async start(options: UpdateOptions, deps: UpdaterDeps): Promise<Updater> {
     const { releases: folder, installed } = options;
     const isBundle = folder !== undefined && installed !== undefined;
-    const releases = isBundle ? await Releases.open(folder, installed, dirname(packageFolder())) : undefined;
+    const releases = isBundle ? await Releases.open(folder, installed, dirname(packageFolder()), deps.log) : undefined;
     const updater = new Updater(options, deps, releases);
     const { bus, topics, log } = deps;
     bus.onConnect(() => updater.#publish());
@@ -175,8 +175,8 @@ export class Updater {
     const backoff = new Backoff({ firstMs: 2000, maxMs: 300_000 });
     const { signal } = this.#stopped;
     for (;;) {
-      const file = releases.download(sha256);
       try {
+        const file = await releases.download(sha256);
         this.#say({ state: 'downloading', to });
         const onProgress = (bytes: number, of: number): void => this.#say({ state: 'downloading', to, bytes, of });
         await download({ url, sha256, file, onProgress, signal });

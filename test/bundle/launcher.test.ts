@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -22,6 +22,23 @@ describe('the command of a bundle', () => {
       expect(said('tessera', 'agent').trim()).toBe(
         `${root}/bin/tessera|${main}|agent|${AGENT_ENVIRONMENT.NODE_OPTIONS}`,
       );
+    } finally {
+      rmSync(root, { recursive: true });
+    }
+  });
+
+  it('gives up a trial that leads to nothing', () => {
+    const root = mkdtempSync(join(tmpdir(), 'tessera-launcher-'));
+    try {
+      mkdirSync(join(root, 'bin'));
+      mkdirSync(join(root, 'releases'));
+      writeFileSync(join(root, 'bin/tessera'), LAUNCHER, { mode: 0o755 });
+      writeFileSync(join(root, 'bin/node'), '#!/bin/sh\necho "trial: $TESSERA_TRIAL"\n', { mode: 0o755 });
+      symlinkSync(join(root, 'gone'), join(root, 'releases/trial'));
+      const env = { PATH: process.env.PATH, STATE_DIRECTORY: root };
+      expect(`${execFileSync(join(root, 'bin/tessera'), ['agent'], { env })}`).toBe('trial: \n');
+      expect(readlinkSync(join(root, 'releases/failed'))).toBe(join(root, 'gone'));
+      expect(readFileSync(join(root, 'releases/trial.why'), 'utf8')).toBe('it is not there\n');
     } finally {
       rmSync(root, { recursive: true });
     }
