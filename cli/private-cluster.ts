@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import type { BrokerConnection } from '../central/central-options.ts';
 import type { CoordinatorOptions } from '../central/coordinator/options.ts';
+import { CAMERA_DEFAULTS } from '../shared/config/schema.ts';
 import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
 import { CENTRAL, type Plan } from '../shared/plan/plan.ts';
 import type { Bus, Log } from '../shared/ports.ts';
@@ -14,6 +15,14 @@ import type { Shown } from './progress.ts';
 
 /** The one camera of a private cluster. */
 const CAMERA = 'private';
+
+/** Nobody there follows objects, and drawing them takes time. */
+const RESULTS_ONLY = {
+  ...CAMERA_DEFAULTS.publish,
+  event: { on: false, interval_s: 0 },
+  snapshot: { on: false, interval_s: 0 },
+  crop: { on: false, interval_s: 0 },
+};
 
 /** How a private cluster is made. */
 export interface PrivateClusterOptions {
@@ -67,7 +76,7 @@ export async function withPrivateCluster<T>(
       stateDir,
       isTransient: true,
       maximumPacketSize,
-      cameras: { [CAMERA]: { models: [], hold: 1, offline_after_s: 3600, keep: 'every' } },
+      cameras: { [CAMERA]: { models: [], hold: 1, offline_after_s: 3600, keep: 'every', publish: RESULTS_ONLY } },
       acceptUnlistedCameras: false,
       // Its nodes are processes of this one.
       coordinator: { audit_share: 0, ...coordinator },

@@ -48,7 +48,7 @@ interface Followed {
  *
  *   1. Counts are published at once. Events of a camera are published in order, and each picture before the event for
  *      which it was drawn.
- *   2. No frame waits for a picture.
+ *   2. No frame waits for a picture, nor does a stop: events go without those that are not drawn yet.
  */
 export class Objects implements Observer {
   readonly #options: ObjectsObserverOptions;
@@ -57,6 +57,9 @@ export class Objects implements Observer {
   /** By camera: the events under way, and how many. */
   readonly #waiting = new Map<string, { last: Promise<void>; count: number }>();
   readonly #pace = new Pace();
+  /** For each picture that is being drawn: ends the wait for it. */
+  readonly #drawing = new Set<(nothing: undefined) => void>();
+  #isStopped = false;
   #next = 0;
 
   constructor(options: ObjectsObserverOptions) {
@@ -118,6 +121,8 @@ export class Objects implements Observer {
   }
 
   stop(): void {
+    this.#isStopped = true;
+    for (const giveUp of this.#drawing) giveUp(undefined);
     for (const followed of this.#followed.values()) this.#tell(followed, followed.objects.end());
   }
 
@@ -185,12 +190,20 @@ export class Objects implements Observer {
   }
 
   async #draw(camera: string, request: SnapshotRequest): Promise<Snapshot | undefined> {
+    if (this.#isStopped) return undefined;
+    let giveUp = (_nothing: undefined): void => {};
+    const givenUp = new Promise<undefined>((resolve) => {
+      giveUp = resolve;
+    });
+    this.#drawing.add(giveUp);
     try {
-      return await this.#options.pictures.draw(request);
+      return await Promise.race([this.#options.pictures.draw(request), givenUp]);
     } catch (error) {
       const reason = failureOf(error).message;
       this.#options.throttledLog.warn(`snapshot ${camera}`, `no snapshot of camera ${camera}: ${reason}`);
       return undefined;
+    } finally {
+      this.#drawing.delete(giveUp);
     }
   }
 

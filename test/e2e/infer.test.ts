@@ -133,6 +133,7 @@ describe('tessera infer', () => {
     const saved = join(folder, 'seen');
     const { code, stdout, stderr } = await runCli(['infer', ...files, '--nodes', '1', '--save', saved]);
     expect(code).toBe(0);
+    expect(stderr).not.toContain(' warn ');
     const lines = stdout.trim().split('\n');
     expect(lines.map((line) => line.split(': ')[0])).toEqual(files);
     const pictures = files.map((file) => join(saved, `${parse(file).name}.annotated.jpg`));

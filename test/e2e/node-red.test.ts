@@ -80,7 +80,7 @@ async function startNodeRed(flow: string): Promise<string> {
   return folder;
 }
 
-test('the imported flow brings pictures in, switches a light by the label, and keeps the snapshot', async ({
+test('the imported flow brings pictures in, switches a light by the count of a label, and keeps the snapshot', async ({
   skip,
 }) => {
   if (noNodeRed !== undefined) return skip(noNodeRed);
@@ -89,7 +89,7 @@ test('the imported flow brings pictures in, switches a light by the label, and k
   // What its text says has to be changed: the broker's port, and the label.
   const flow = example
     .replace('"port": "1883"', `"port": "${new URL(url).port}"`)
-    .replaceAll('"person"', `"${first!.label}"`);
+    .replaceAll('count/person"', `count/${first!.label}"`);
   await deployment.central(url, { cameras: { front: { hold: 1 } } });
   const status = await inbox(watcher, 'tessera/status');
   while ((await status.text()) !== 'online');

@@ -105,6 +105,19 @@ describe('objects', () => {
     expect(story).toEqual([`${COUNT} 1`, `${EVENT} new person`, `${EVENT} end person`]);
   });
 
+  test('end at a stop, whose events wait for no picture', async () => {
+    const { objects, story, drawing, result, settle } = opened();
+    result(0, [PERSON]);
+    result(0.2, [PERSON]);
+    await settle();
+    objects.stop();
+    await settle();
+    expect(story.slice(1)).toEqual([`${EVENT} new person`, `${EVENT} end person`]);
+    drawing[0]!.fail(new Error('the thread has ended'));
+    await settle();
+    expect(story).toHaveLength(3);
+  });
+
   test('have no picture where the frame stayed at its node', () => {
     const { story, drawing, result } = opened();
     result(0, [PERSON], {}, 0);
