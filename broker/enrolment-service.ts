@@ -93,11 +93,15 @@ export class EnrolmentService {
     }
   }
 
-  /** Gives a user a password or an invitation; throws TESSERA_CONFIG for an invalid name. */
+  /** Gives a user a password or an invitation; throws TESSERA_CONFIG for an invalid name, TESSERA_USAGE for a known user and `only_new`. */
   async invite(asked: Omit<NodeInvite, 'transaction'>): Promise<NodeInvited> {
     const { credentials, base, server, tls, updateKeys = [], log } = this.#options;
-    const { name, salt, hash, expires_s } = asked;
+    const { name, salt, hash, expires_s, only_new } = asked;
     const role = roleOf(asked.role);
+    if (only_new === true && credentials.users().some((one) => one.role === role && one.name === name))
+      throw new TesseraError('TESSERA_USAGE', `the ${role} "${name}" has joined already`, {
+        hint: `choose another name with --name; \`--name ${name}\` puts the new one in its place`,
+      });
     const keys = this.#newestKeys();
     const ca = tls === undefined ? undefined : ownAuthority(tls);
     const about = { server, base, keys, update_keys: [...updateKeys], ...(ca === undefined ? {} : { ca }) };

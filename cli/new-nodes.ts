@@ -26,15 +26,21 @@ export interface NewNodes {
 }
 
 /**
- * Nodes by the tokens that were given, or by names that are invited here. The broker is asked only for those, and with
- * `wait`. Throws TESSERA_USAGE for tokens that cannot be used, TESSERA_BROKER.
+ * Nodes by the tokens that were given, or by names that are invited here, where `onlyNew` those of no node that has joined.
+ * The broker is asked only for those, and with `wait`. Throws TESSERA_USAGE for tokens that cannot be used, TESSERA_BROKER.
  */
 export async function newNodes(
   {
     given,
     names,
+    onlyNew = false,
     wait,
-  }: { readonly given: readonly string[]; readonly names: readonly string[]; readonly wait: boolean },
+  }: {
+    readonly given: readonly string[];
+    readonly names: readonly string[];
+    readonly onlyNew?: boolean;
+    readonly wait: boolean;
+  },
   loaded: LoadedConfig,
 ): Promise<NewNodes> {
   const [{ connectCommand, openLog }, { topics: topicsOf }, { askRequest }, { nodeInvited }] = await Promise.all([
@@ -51,7 +57,8 @@ export async function newNodes(
     const tokens = [...given];
     if (given.length === 0)
       for (const name of names) {
-        const ask = (asked: Record<string, unknown>) => askRequest(bus!, topics, 'node-invite', asked, nodeInvited);
+        const ask = (asked: Record<string, unknown>) =>
+          askRequest(bus!, topics, 'node-invite', { ...asked, ...(onlyNew && { only_new: true }) }, nodeInvited);
         tokens.push((await inviteNode(name, INVITATION_S * names.length, ask, serverForNodes(loaded))).token);
       }
     const read = readTokens(tokens, Date.now() / 1000);

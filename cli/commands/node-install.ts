@@ -12,7 +12,11 @@ export const command = defineCommand({
     'without a password, or is root. Run again with a new invitation, it installs the version at hand.',
   options: {
     ...newNodeOptions,
-    name: value('--name <name>', "the node's id, which is invited; default: the machine's host name", string),
+    name: value(
+      '--name <name>',
+      "the node's id, which is invited; default: the machine's host name, unless another node has it",
+      string,
+    ),
     sshConfig: value('--ssh-config <file>', 'configuration for `ssh` instead of yours', string),
     bundle: value('--bundle <file>', 'package; default: the one of this version in this folder', string),
     ...connectionOptions,
@@ -41,9 +45,11 @@ export const command = defineCommand({
     if (given.length > 1)
       throw new TesseraError('TESSERA_USAGE', `${given.length} tokens are given for one machine`, { hint: 'give one' });
     const loaded = await loadConfig(await connectionSettings(options));
-    const { arch, host } = await lookAtMachine(remote);
+    const { arch, host, member } = await lookAtMachine(remote);
     const debian = await readPackage(options.bundle ?? `tessera-${packageVersion()}-linux-${arch}.deb`, arch);
-    const made = await newNodes({ given, names: [options.name ?? host], wait: options.wait }, loaded);
+    // Many machines have the host name of their image: another one than the node itself does not take its place unasked.
+    const onlyNew = options.name === undefined && member !== host;
+    const made = await newNodes({ given, names: [options.name ?? host], onlyNew, wait: options.wait }, loaded);
     try {
       const [{ token, invitation }] = made.tokens as [(typeof made.tokens)[number]];
       await installAgent(remote, token, debian);

@@ -17,13 +17,19 @@ export interface RemoteMachine {
   readonly arch: 'arm64' | 'x64';
   /** Host name as a node's id may be. */
   readonly host: string;
+  /** The id of the node that it is by now; undefined where it is none. */
+  readonly member: string | undefined;
 }
 
 const ARCHES: Readonly<Record<string, RemoteMachine['arch']>> = { arm64: 'arm64', amd64: 'x64' };
 
 /** Commands of root, for whoever has logged in. */
 const AS_ROOT = 'sudo=; [ "$(id -u)" = 0 ] || sudo="sudo -n"';
-const LOOK = `${AS_ROOT}; dpkg --print-architecture && hostname && $sudo true`;
+/** Comes before what is read: a user's shell may say something as it starts. */
+const MARK = 'tessera looks';
+/** Of the membership only the id leaves the machine. */
+const LOOK = `${AS_ROOT}; echo '${MARK}' && dpkg --print-architecture && hostname && $sudo true && {
+$sudo sed -n 's/^ *"user": "\\(.*\\)",*$/\\1/p' /var/lib/tessera-agent/membership.json 2>/dev/null || true; }`;
 /** Reads the token's line, which no list of processes then shows, and takes the rest of the input for the package. */
 const INSTALL = `set -e; umask 077; ${AS_ROOT}
 folder=$(mktemp -d)
@@ -36,13 +42,14 @@ $sudo tessera service install agent --join-file "$folder/token"`;
 
 /** Finds out what a machine is, and whether its user may install. Throws TESSERA_CONFIG where that is not possible. */
 export async function lookAtMachine(remote: Remote): Promise<RemoteMachine> {
-  const [arch = '', host = ''] = (await ssh(remote, LOOK, [])).split('\n').map((line) => line.trim());
+  const lines = (await ssh(remote, LOOK, [])).split('\n').map((line) => line.trim());
+  const [arch = '', host = '', member = ''] = lines.slice(lines.indexOf(MARK) + 1);
   const known = ARCHES[arch];
   if (known === undefined)
     throw new TesseraError('TESSERA_CONFIG', `${remote.destination} is of architecture ${arch}`, {
       hint: 'bundles are for Debian and Raspberry Pi OS on arm64 or amd64; a 32-bit system needs to be installed anew',
     });
-  return { arch: known, host: host.toLowerCase().replace(/\..*$/, '') };
+  return { arch: known, host: host.toLowerCase().replace(/\..*$/, ''), member: member === '' ? undefined : member };
 }
 
 /** Installs a package and an agent that joins by a token. Throws TESSERA_CONFIG with what the machine said. */

@@ -16,6 +16,7 @@ import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '../../bench/testbed/mosquitto.ts';
 import { runCli } from '../../bench/testbed/run-cli.ts';
+import { lookAtMachine } from '../../cli/ssh/remote-install.ts';
 import { makeJoinToken } from '../../shared/config/join.ts';
 import { inCleanRoot, makeCleanRoot, NO_CLEAN_ROOT } from '../support/clean-root.ts';
 
@@ -130,6 +131,20 @@ describe.skipIf(missing !== undefined)(`node install${missing === undefined ? ''
     const old = await install('first@pi', packageFor('arm64'));
     expect(old).toMatchObject({ code: 1, stderr: expect.stringContaining('first@pi is of architecture armhf') });
     writeFileSync(join(root, 'etc/arch'), 'arm64\n');
+  });
+
+  it('reads what the machine is behind the words of its shell, and of its membership the id alone', async () => {
+    const remote = { destination: 'first@pi', config: join(folder, 'ssh_config') };
+    writeFileSync(join(root, 'home/first/.ssh/rc'), 'echo welcome\necho amd64\n');
+    expect(await lookAtMachine(remote)).toEqual({ arch: 'arm64', host: 'kitchen', member: undefined });
+    const state = join(root, 'var/lib/tessera-agent');
+    mkdirSync(state, { recursive: true });
+    writeFileSync(
+      join(state, 'membership.json'),
+      JSON.stringify({ base: 'tessera', user: 'pi-7', password: 'p' }, null, 2),
+    );
+    expect(await lookAtMachine(remote)).toEqual({ arch: 'arm64', host: 'kitchen', member: 'pi-7' });
+    rmSync(join(root, 'home/first/.ssh/rc'));
   });
 
   it('says what ssh or the machine said', async () => {

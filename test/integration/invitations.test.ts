@@ -132,6 +132,18 @@ describe('an invitation', () => {
     expect(await join1(invited, 'a')).toEqual(member);
   });
 
+  it('is refused to one that would take the place of a node, where only a new one is wanted', async () => {
+    await centralIsHere();
+    const invite = () => inviteNode('pi-1', 60, (asked) => enrolment.invite({ ...asked, only_new: true }));
+    await invite();
+    await join1(readJoinToken((await invite()).token), 'a');
+    await expect(invite()).rejects.toMatchObject({
+      message: 'the node "pi-1" has joined already',
+      hint: expect.stringContaining('--name pi-1'),
+    });
+    expect(await invitation('pi-1')).toMatchObject({ user: 'pi-1' });
+  });
+
   it('whose answer was lost can be repeated', async () => {
     await centralIsHere();
     const invited = await invitation();

@@ -23,6 +23,7 @@ export type Response = z.infer<typeof response>;
 /**
  * `tessera/request/node-invite`: grants access. The requester makes the secret and sends only its salted SHA-256. With
  * `expires_s` it is a code for one use by a node that joins; without, the permanent password of `role` and `name`.
+ * With `only_new` a user that has a password already is refused, which the new one would replace.
  */
 export const nodeInvite = z.object({
   transaction: text,
@@ -31,6 +32,7 @@ export const nodeInvite = z.object({
   salt: z.string().regex(/^([0-9a-f]{2}){8,32}$/),
   hash: sha,
   expires_s: z.number().int().positive().max(2_592_000).optional(),
+  only_new: z.boolean().optional(),
 });
 /** A request to grant access. */
 export type NodeInvite = z.infer<typeof nodeInvite>;
