@@ -37,9 +37,12 @@ chmod 440 /etc/sudoers.d/010_tessera
 ${wifi === undefined ? '' : wifiLines(wifi)}
 sh "$boot/${OURS.install}" --later
 
-rm -f "$boot/firstrun.sh"
-sed -i 's| systemd\\.[^ ]*||g' "$boot/cmdline.txt"
-exit 0
+# The shell has read all of these lines before the file, which holds the key of the Wi-Fi, is overwritten.
+{
+  sed -i 's| systemd\\.[^ ]*||g' "$boot/cmdline.txt"
+  shred -n 1 -z -u "$boot/firstrun.sh" || rm -f "$boot/firstrun.sh"
+  exit 0
+}
 `;
 }
 

@@ -26,7 +26,11 @@ sed '/^127\\.0\\.1\\.1[[:space:]]/d' /etc/hosts >/etc/hosts.tessera
 printf '127.0.1.1\\t%s\\n' "$name" >>/etc/hosts.tessera
 cat /etc/hosts.tessera >/etc/hosts
 rm -f /etc/hosts.tessera
-systemctl enable ssh.service || echo 'ssh could not be enabled'
+# With --later another boot follows, which starts what is enabled.
+case " $* " in
+  *' --later '*) systemctl enable ssh.service ;;
+  *) systemctl enable --now --no-block ssh.service ;;
+esac || echo 'ssh could not be enabled'
 # Images block the radio until they know its country, which a flash has said.
 for switch in /var/lib/systemd/rfkill/*:wlan; do
   if [ -f "$switch" ]; then echo 0 >"$switch"; fi

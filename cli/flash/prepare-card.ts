@@ -8,7 +8,7 @@ const SPARE_BYTES = 4e6;
 
 /**
  * Makes a boot partition the one of a node: the package first and cmdline.txt last, so that a card of which half is
- * written boots as it would have. Every file is read back. Throws TESSERA_USAGE for another volume, TESSERA_STORAGE
+ * written boots as it would have. Every file is read back, which for a mounted volume may come from memory. Throws TESSERA_USAGE for another volume, TESSERA_STORAGE
  * where it has no room or gives back other bytes.
  */
 export async function prepareCard(

@@ -1,5 +1,7 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { constants } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
+import { open, rm, stat } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { TesseraError } from '../../shared/errors.ts';
 import { type BootVolume, mountedVolume } from './boot-volume.ts';
@@ -63,11 +65,19 @@ function imageFile(path: string, exists: boolean, cards: number, { image, yes, p
     const ending = extname(path);
     const file = cards === 1 ? path : `${path.slice(0, path.length - ending.length)}-${card}${ending}`;
     if (image !== undefined) {
+      if (await isSameFile(image, file))
+        throw usage(
+          `${file} is the image itself`,
+          'name another file to make, or leave out --image to change this one',
+        );
       const made = await open(file, yes ? 'w+' : 'wx+', 0o600).catch((error: NodeJS.ErrnoException) => {
         throw error.code === 'EEXIST' ? usage(`${file} exists`, '--yes writes over it') : error;
       });
       try {
         await writeImage(image, made, shown(progress, file));
+      } catch (error) {
+        await rm(file, { force: true });
+        throw error;
       } finally {
         await made.close();
       }
@@ -90,13 +100,33 @@ function deviceCards(path: string, cards: number, options: TargetOptions): Targe
       throw error.code === 'EBUSY' ? usage(`${path} is in use`, 'unmount it, and close what reads it') : error;
     });
     try {
-      if (options.image !== undefined) await writeImage(options.image, held, shown(options.progress, path));
-      await use(await fatVolume(path), path);
+      const { image, progress } = options;
+      const forget = (): Promise<void> => forgetDevice(path, progress);
+      if (image !== undefined) await writeImage(image, held, shown(progress, path), forget);
+      const volume = await fatVolume(path);
+      const read: BootVolume['read'] = async (name) => {
+        await forget();
+        return volume.read(name);
+      };
+      await use({ ...volume, read }, path);
       await held.sync();
     } finally {
       await held.close();
     }
   };
+}
+
+/** Whether two paths lead to one file, whose content would be lost as it is opened for writing. */
+async function isSameFile(one: string, other: string): Promise<boolean> {
+  const [a, b] = await Promise.all([one, other].map((path) => stat(path).catch(() => undefined)));
+  return a !== undefined && b !== undefined && a.dev === b.dev && a.ino === b.ino;
+}
+
+/** Has the kernel write and forget what it holds of a device, so that the card itself is read next; root alone may. */
+async function forgetDevice(path: string, progress: (text: string) => void): Promise<void> {
+  const child = spawn('blockdev', ['--flushbufs', path], { stdio: 'ignore' });
+  const [code] = await once(child, 'close').catch(() => [undefined]);
+  if (code !== 0) progress(`${path}: blockdev --flushbufs failed, so that what is read back may come from memory`);
 }
 
 /** Has the card changed between two. */

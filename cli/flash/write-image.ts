@@ -11,9 +11,15 @@ const UNPACKERS: Readonly<Record<string, string>> = { '.xz': 'xz', '.gz': 'gzip'
 
 /**
  * Writes an image, unpacked where it is packed, to the beginning of a file or device, and reads it back. `onBytes` is
- * told how many are written. Throws TESSERA_STORAGE where other bytes come back, and for an image that is damaged.
+ * told how many are written; `forget` has the system forget what it holds of a device, which it would give back instead of
+ * what the card holds. Throws TESSERA_STORAGE where other bytes come back, and for an image that is damaged.
  */
-export async function writeImage(image: string, target: FileHandle, onBytes: (written: number) => void): Promise<void> {
+export async function writeImage(
+  image: string,
+  target: FileHandle,
+  onBytes: (written: number) => void,
+  forget: () => Promise<void> = async () => {},
+): Promise<void> {
   const hash = createHash('sha256');
   let size = 0;
   for await (const chunk of unpacked(image)) {
@@ -24,6 +30,7 @@ export async function writeImage(image: string, target: FileHandle, onBytes: (wr
     onBytes(size);
   }
   await target.sync();
+  await forget();
   const wanted = hash.digest('hex');
   const found = createHash('sha256');
   const piece = Buffer.alloc(CHUNK);

@@ -1,6 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
   existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -269,13 +270,23 @@ describe.skipIf(NO_CLEAN_ROOT !== undefined)(titled('a first boot', NO_CLEAN_ROO
 
   it.each(FORMS)('leaves no secret where anybody with the card can read it (%s)', (form) => {
     const root = flashed(`secrets-${form}`, form);
+    // What somebody finds who reads the clusters of files that were removed.
+    const clusters = join(folder, `clusters-${form}`);
+    mkdirSync(clusters);
+    for (const name of readdirSync(join(root, 'boot/firmware')))
+      linkSync(join(root, 'boot/firmware', name), join(clusters, name));
     runInRoot(root, 'sh', form === 'firstrun' ? '/boot/firmware/firstrun.sh' : `/boot/firmware/${OURS.install}`);
     const boot = join(root, 'boot/firmware');
     const left = readdirSync(boot);
     for (const name of left) for (const secret of [TOKEN, PSK]) expect(inside(boot, name)).not.toContain(secret);
+    for (const name of readdirSync(clusters))
+      for (const secret of [TOKEN, PSK]) expect(`${name}: ${inside(clusters, name)}`).not.toContain(secret);
     const kept = form === 'cloud-init' ? ['meta-data', 'user-data'] : [];
     expect(left.sort()).toEqual(['cmdline.txt', ...kept, OURS.log].sort());
     if (form === 'cloud-init') expect(inside(boot, 'user-data')).toBe('#cloud-config\n');
+    // firstrun is followed by another boot, which starts what is enabled.
+    const ssh = form === 'firstrun' ? 'enable ssh.service' : 'enable --now --no-block ssh.service';
+    expect(inside(root, 'var/log/said')).toContain(`systemctl ${ssh}\n`);
   });
 
   it.each([

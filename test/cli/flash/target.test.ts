@@ -3,11 +3,13 @@ import {
   closeSync,
   constants,
   copyFileSync,
+  existsSync,
   mkdtempSync,
   openSync,
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -104,6 +106,15 @@ describe.skipIf(missing !== undefined)(
       expect(await flash(other, ['pi-1'], { image, yes: true })).toEqual(['firstrun']);
     });
 
+    it('that is to be made of itself is left as it is', async () => {
+      const image = makeImage('itself.img');
+      const before = readFileSync(image);
+      symlinkSync(image, join(folder, 'link.img'));
+      for (const path of [image, join(folder, 'link.img')])
+        await expect(flash(path, ['pi-1'], { image, yes: true })).rejects.toThrow('is the image itself');
+      expect(readFileSync(image).equals(before)).toBe(true);
+    });
+
     it('is refused where it is damaged, of something else, or full', async () => {
       writeFileSync(join(folder, 'text.img'), 'no image'.repeat(100));
       await expect(flash(join(folder, 'text.img'), ['pi-1'])).rejects.toThrow('no table of partitions');
@@ -115,6 +126,7 @@ describe.skipIf(missing !== undefined)(
       await expect(flash(join(folder, 'new.img'), ['pi-1'], { image: join(folder, 'bad.img.xz') })).rejects.toThrow(
         'bad.img.xz is damaged',
       );
+      expect(existsSync(join(folder, 'new.img'))).toBe(false);
     });
   },
 );
@@ -163,11 +175,13 @@ describe.skipIf(NO_LOOP !== undefined)(`a block device${NO_LOOP === undefined ? 
       await expect(flash(device, ['pi-1'], { image, ask: async () => 'y' })).rejects.toThrow('was not confirmed');
       expect(readFileSync(join(folder, 'card')).every((byte) => byte === 0)).toBe(true);
       const asked: string[] = [];
+      const said: string[] = [];
       const ask = async (question: string) => {
         asked.push(question);
         return device;
       };
-      expect(await flash(device, ['pi-1'], { image, ask })).toEqual(['firstrun']);
+      expect(await flash(device, ['pi-1'], { image, ask, progress: (text) => said.push(text) })).toEqual(['firstrun']);
+      expect(said.filter((text) => text.includes('blockdev'))).toEqual([]);
       expect(asked).toEqual([expect.stringContaining('everything on it is lost')]);
       expect(mtools('mtype', join(folder, 'card'), '::tessera.join')).toBe('token of pi-1\n');
 
