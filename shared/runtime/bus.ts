@@ -24,7 +24,9 @@ import { UnacknowledgedMessages } from './unacknowledged-messages.ts';
 
 const CONNECTIONS = 3;
 /** A packet holds more than its payload: topic, lengths, properties. */
-const PACKET_OVERHEAD_BYTES = 96;
+const PACKET_OVERHEAD_BYTES = 16;
+/** Its user property for a trace context: identifier, two lengths, name and 55 characters. */
+const TRACEPARENT_BYTES = 80;
 
 interface Subscription {
   readonly handler: Handler;
@@ -153,7 +155,8 @@ export class ReconnectingBus implements Bus {
     if (topic === '' || /[+#\0]/.test(topic)) throw new TesseraError('TESSERA_BROKER', `not a topic: "${topic}"`);
     const bytes = Buffer.byteLength(payload);
     const limit = Math.min(this.#maximumPacketBytes ?? Infinity, this.#connection?.maximumPacketBytes ?? Infinity);
-    if (bytes + Buffer.byteLength(topic) + PACKET_OVERHEAD_BYTES > limit) {
+    const overhead = PACKET_OVERHEAD_BYTES + (traceparent === undefined ? 0 : TRACEPARENT_BYTES);
+    if (bytes + Buffer.byteLength(topic) + overhead > limit) {
       throw new TesseraError('TESSERA_BROKER', `${bytes} bytes for ${topic}: the broker takes ${limit} in a packet`, {
         hint: 'send a smaller picture, or raise maximum_packet_size on both sides',
       });
