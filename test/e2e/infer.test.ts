@@ -173,7 +173,8 @@ describe('tessera infer', () => {
     const { code, stdout } = await runCli(['infer', file, '--strategy', strategy, '--json']);
     expect(code).toBe(0);
     const result = JSON.parse(stdout);
-    expect(result).toMatchObject({ status: 'ok', approximate: false, top: { label } });
+    // The bundled model is compared with the form in which it was retrained, and that is its tiles.
+    expect(result).toMatchObject({ status: 'ok', approximate: true, top: { label } });
     expect(result.macs_on_nodes > 0).toBe(strategy !== 'single');
   });
 
