@@ -5,24 +5,62 @@ import { fileStream } from '../../shared/runtime/file.ts';
 import { Refusal } from './refusal.ts';
 
 const PREFIX = '/updates/';
-const NAME = /^tessera-[A-Za-z0-9._-]{1,100}$/;
+const NAME = /^tessera-[A-Za-z0-9._-]{1,80}-linux-[a-z0-9]{1,16}\.(tar\.zst|deb|sha256|sha256\.sig)$/;
+
+/** Limits of the downloads of releases. */
+export const RELEASE_LIMITS = {
+  /** Downloads at a time: the other connections are for the page. */
+  streams: 32,
+  /** One that takes nothing for so long is closed, ms. */
+  silentMs: 30_000,
+} as const;
 
 /** Whether a path is one of releases. */
 export function isReleasePath(path: string): boolean {
   return path.startsWith(PREFIX);
 }
 
-/**
- * Sends a file of the folder of releases, from the byte on that the request names (RFC 9110, section 14: `bytes=N-`).
- * Anybody may have them: they are signed, and hold no secret. Throws a `Refusal`.
- */
-export async function sendRelease(
+/** The folder of releases. Anybody may have its files: they are signed, and hold no secret. */
+export class ReleaseFiles {
+  readonly #folder: string | undefined;
+  readonly #limits: Readonly<Record<keyof typeof RELEASE_LIMITS, number>>;
+  #streams = 0;
+
+  constructor(
+    folder: string | undefined,
+    limits: Readonly<Record<keyof typeof RELEASE_LIMITS, number>> = RELEASE_LIMITS,
+  ) {
+    this.#folder = folder;
+    this.#limits = limits;
+  }
+
+  /**
+   * Sends a file, from the byte on that the request names (RFC 9110, section 14: `bytes=N-`). Throws a `Refusal`; 503
+   * where too many are sent.
+   */
+  async send(
+    path: string,
+    request: Pick<IncomingMessage, 'method' | 'headers'>,
+    response: ServerResponse,
+  ): Promise<void> {
+    const { streams, silentMs } = this.#limits;
+    if (this.#streams >= streams) throw new Refusal(503, `${streams} files are sent at a time`, 'try again');
+    this.#streams++;
+    try {
+      response.setTimeout(silentMs, () => response.destroy());
+      await send(this.#folder, path.slice(PREFIX.length), request, response);
+    } finally {
+      this.#streams--;
+    }
+  }
+}
+
+async function send(
   folder: string | undefined,
-  path: string,
+  name: string,
   { method, headers }: Pick<IncomingMessage, 'method' | 'headers'>,
   response: ServerResponse,
 ): Promise<void> {
-  const name = path.slice(PREFIX.length);
   if (folder === undefined || !NAME.test(name)) throw new Refusal(404, 'there is no such path');
   const start = Number(/^bytes=(\d{1,15})-$/.exec(headers.range ?? '')?.[1] ?? 0);
   const file = await fileStream(join(folder, name), start).catch(() => {

@@ -6,7 +6,7 @@ import { type ApiLogLine, type ApiSession, apiLogin, apiSettingChange } from './
 import { type Logins, type Role, SESSION_MS, type Session } from './logins.ts';
 import type { Page } from './page-files.ts';
 import { Refusal } from './refusal.ts';
-import { isReleasePath, sendRelease } from './release-files.ts';
+import { isReleasePath, ReleaseFiles } from './release-files.ts';
 import { type Answer, json, jsonBody } from './server.ts';
 import type { ShownFrames } from './shown-frames.ts';
 import type { View } from './view.ts';
@@ -42,22 +42,24 @@ const MAX_URL = 512;
 /** Answers requests by path. */
 export class Routes {
   readonly #options: RoutesOptions;
+  readonly #releases: ReleaseFiles;
 
   constructor(options: RoutesOptions) {
     this.#options = options;
+    this.#releases = new ReleaseFiles(options.releases);
   }
 
   /** Throws a `Refusal`. */
   async handle(request: IncomingMessage, response: ServerResponse): Promise<Answer | undefined> {
     const { method = '', url = '', headers } = request;
-    const { page, logins, releases } = this.#options;
+    const { page, logins } = this.#options;
     const refused = refusesRequest(headers, method, logins !== undefined);
     if (refused !== undefined) throw new Refusal(403, refused);
     const [path = ''] = url.slice(0, MAX_URL).split('?');
     const file = page.files.get(path);
     if (file !== undefined && isReading(method)) return fileAnswer(file, headers['if-none-match']);
     if (isReleasePath(path) && isReading(method)) {
-      await sendRelease(releases, path, request, response);
+      await this.#releases.send(path, request, response);
       return undefined;
     }
     const asker = await this.#asker(request);
