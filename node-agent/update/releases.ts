@@ -8,6 +8,7 @@ import { makePath } from '../../shared/runtime/make-path.ts';
 import { flushFolder, writeWhole } from '../../shared/runtime/whole-file.ts';
 import { z } from '../../shared/schema.ts';
 import { isVersion } from '../../shared/update/version-order.ts';
+import { isPassing } from './trial.ts';
 import { unpackRelease } from './unpack.ts';
 
 /** What a node remembers of updates over restarts. */
@@ -25,7 +26,7 @@ const NOTHING: Memory = { minimum: '0.0.0', trial: { since: 0, minimum: '0.0.0' 
 
 /** Why the launcher gave up a release that it had begun, where no reason was left: the power was cut, or it was killed. */
 const INTERRUPTED = 'interrupted';
-/** A release on trial that was interrupted so often is given up. */
+/** A release on trial that was interrupted so often, or not online in time, is given up. */
 export const MOST_INTERRUPTED = 3;
 
 /**
@@ -167,7 +168,7 @@ export class Releases {
       const { failed: earlier } = this.#memory;
       const { since } = this.#memory.trial;
       const isAgain = earlier?.version === version && earlier.since === since;
-      const interrupted = why === INTERRUPTED ? 1 + (isAgain ? earlier.interrupted : 0) : MOST_INTERRUPTED;
+      const interrupted = isPassing(why) ? 1 + (isAgain ? earlier.interrupted : 0) : MOST_INTERRUPTED;
       await this.#remember({ failed: { version, why, since, interrupted } });
     }
     await rm(join(this.#folder, 'failed'), { force: true });

@@ -1,5 +1,4 @@
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { type FileHandle, open, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Duplex, type Readable } from 'node:stream';
@@ -61,7 +60,7 @@ function decompressed(compressed: Readable): Readable {
   const program = spawn('zstd', ['-d', '-q', '-c'], { stdio: ['pipe', 'pipe', 'ignore'] });
   const output = piped(compressed, Duplex.from({ writable: program.stdin, readable: program.stdout }));
   program.on('error', (error) => output.destroy(new Error(`zstd cannot be run: ${error.message}`)));
-  void once(program, 'exit').then(([code]) => {
+  program.on('exit', (code) => {
     if (code !== 0) output.destroy(new Error('zstd says that the archive is damaged'));
   });
   return output;

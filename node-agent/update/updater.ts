@@ -13,7 +13,10 @@ import { packageFolder, packageVersion } from '../../shared/runtime/version.ts';
 import { type Aim, aimOf } from './aim.ts';
 import { download } from './download.ts';
 import { MOST_INTERRUPTED, Releases } from './releases.ts';
-import { faultOf, finalFaultOf, type Health } from './trial.ts';
+import type { Health } from './trial.ts';
+import { trialFault } from './wait-trial.ts';
+
+type Install = Extract<Aim, { kind: 'install' }>;
 
 /** How an agent's program is updated. */
 export interface UpdateOptions {
@@ -46,11 +49,8 @@ export interface UpdaterDeps {
 
 /** A self-test takes seconds on a Raspberry Pi. */
 const SELF_TEST_MS = 120_000;
-/** The inference thread may be loading a network, ms. */
-const ANSWER_MS = 30_000;
 /** Without an end of its work a node switches all the same after so long, ms: others take the work over. */
 const DRAIN_MS = 60_000;
-const LOOK_MS = 1000;
 const IDLE_LOOK_MS = 100;
 
 /**
@@ -72,6 +72,10 @@ export class Updater {
   #isTrial: boolean;
   #isBusy = false;
   #isAsked = false;
+  /** The release that was prepared last, and what ends that where another one is announced, or a pause. */
+  #preparing: { readonly what: string; readonly backoff: Backoff; readonly outdated: AbortController } | undefined;
+  /** The release that cannot run here, and why. */
+  #refused: { readonly what: string; readonly why: string } | undefined;
   readonly #stopped = new AbortController();
 
   private constructor(options: UpdateOptions, deps: UpdaterDeps, releases: Releases | undefined) {
@@ -103,7 +107,13 @@ export class Updater {
   }
 
   #receive({ payload }: Message): void {
-    this.#manifest = payload.byteLength > MAX_STATE_BYTES ? undefined : read(payload);
+    const isTooLong = payload.byteLength > MAX_STATE_BYTES;
+    if (isTooLong)
+      this.#deps.log.warn(`an update of ${payload.byteLength} bytes is ignored: ${MAX_STATE_BYTES} at most`);
+    this.#manifest = isTooLong ? undefined : read(payload);
+    const aim = this.#aim();
+    const what = aim.kind === 'install' && !this.#manifest?.paused ? this.#named(aim) : undefined;
+    if (this.#preparing?.what !== what) this.#preparing?.outdated.abort();
     this.#look();
   }
 
@@ -131,11 +141,11 @@ export class Updater {
     const { to } = aim;
     if (aim.kind === 'refused' || aim.kind === 'failed') return this.#say({ state: aim.kind, to, text: aim.text });
     const releases = this.#releases!;
-    const { prepare = [], paused = true, since = 0 } = this.#manifest ?? {};
+    const { since = 0 } = this.#manifest ?? {};
     if (aim.kind === 'install' && !releases.has(to)) {
-      if (paused || !prepare.includes(this.#deps.id)) return this.#say({ state: 'idle' });
-      const fault = await this.#prepare(aim, releases);
-      if (fault !== undefined) return this.#say({ state: 'refused', to, text: fault });
+      if (this.#refused?.what === this.#named(aim)) return this.#say({ state: 'refused', to, text: this.#refused.why });
+      if (!this.#isToPrepare()) return this.#say({ state: 'idle' });
+      if (!(await this.#prepare(aim, releases))) return this.#look();
     }
     this.#say({ state: 'ready', to });
     // Something else may have been announced while it was prepared.
@@ -167,32 +177,50 @@ export class Updater {
     return { kind: 'refused', to: manifest.version, text };
   }
 
-  /** Downloads, unpacks and tests a release; returns why it cannot run here. */
-  async #prepare(
-    { to, url, sha256 }: Extract<Aim, { kind: 'install' }>,
-    releases: Releases,
-  ): Promise<string | undefined> {
-    const backoff = new Backoff({ firstMs: 2000, maxMs: 300_000 });
-    const { signal } = this.#stopped;
-    for (;;) {
-      try {
-        const file = await releases.download(sha256);
-        this.#say({ state: 'downloading', to });
-        const onProgress = (bytes: number, of: number): void => this.#say({ state: 'downloading', to, bytes, of });
-        await download({ url, sha256, file, onProgress, signal });
-        await releases.unpack(file, to);
-        this.#say({ state: 'testing', to });
-        return await this.#selfTest(to, releases);
-      } catch (error) {
-        signal.throwIfAborted();
-        const { message } = failureOf(error);
-        if (error instanceof TesseraError && error.code === 'TESSERA_SIGNATURE') return message;
-        this.#deps.log.warn(`version ${to} is not here yet: ${message}`);
-        this.#say({ state: 'downloading', to, text: message });
-        await sleep(backoff.next(performance.now()), undefined, { signal });
-        const aim = this.#aim();
-        if (aim.kind !== 'install' || aim.sha256 !== sha256) return 'it is announced no longer';
+  /** A release as it was announced: at another time, or from elsewhere, it is another one. */
+  #named({ url, sha256 }: Install): string {
+    return `${this.#manifest?.since} ${sha256} ${url}`;
+  }
+
+  /** Whether this node may download and test what is announced. */
+  #isToPrepare(): boolean {
+    const { paused = true, prepare = [] } = this.#manifest ?? {};
+    return !paused && prepare.includes(this.#deps.id);
+  }
+
+  /**
+   * Downloads, unpacks and tests a release. Returns whether it can run here; where not, the announcement has to be looked
+   * at again: the release is refused, or something else is announced, or it is time to try again.
+   */
+  async #prepare(aim: Install, releases: Releases): Promise<boolean> {
+    const { to, url, sha256 } = aim;
+    const what = this.#named(aim);
+    const isAgain = this.#preparing?.what === what;
+    const backoff = isAgain ? this.#preparing!.backoff : new Backoff({ firstMs: 2000, maxMs: 300_000 });
+    const outdated = new AbortController();
+    this.#preparing = { what, backoff, outdated };
+    const signal = AbortSignal.any([this.#stopped.signal, outdated.signal]);
+    try {
+      this.#say({ state: 'downloading', to });
+      const onProgress = (bytes: number, of: number): void => this.#say({ state: 'downloading', to, bytes, of });
+      const file = await releases.download(sha256);
+      await download({ url, sha256, file, onProgress, signal });
+      await releases.unpack(file, to);
+      this.#say({ state: 'testing', to });
+      const why = await this.#selfTest(to, releases);
+      if (why !== undefined) this.#refused = { what, why };
+      return why === undefined;
+    } catch (error) {
+      if (signal.aborted) return false;
+      const { message } = failureOf(error);
+      if (error instanceof TesseraError && error.code === 'TESSERA_SIGNATURE') {
+        this.#refused = { what, why: message };
+        return false;
       }
+      this.#deps.log.warn(`version ${to} is not here yet: ${message}`);
+      this.#say({ state: 'downloading', to, text: message });
+      await sleep(backoff.next(performance.now()), undefined, { signal }).catch(() => {});
+      return false;
     }
   }
 
@@ -233,16 +261,9 @@ export class Updater {
     this.#say({ state: 'trial', to: packageVersion() });
     await new Promise<void>((resolve) => bus.onConnect(resolve));
     await releases.online();
-    const end = performance.now() + this.#options.trialS * 1000;
-    let fault: string | undefined;
-    while (fault === undefined && performance.now() < end && !this.#stopped.signal.aborted) {
-      await sleep(LOOK_MS);
-      fault = faultOf(health());
-    }
-    if (this.#stopped.signal.aborted) return;
-    const isAnswered =
-      fault === undefined && (await Promise.race([answers().then(() => true), sleep(ANSWER_MS, false)]));
-    fault ??= finalFaultOf(health(), isAnswered);
+    const { signal } = this.#stopped;
+    let fault = await trialFault({ health, answers, trialS: this.#options.trialS, signal });
+    if (signal.aborted) return;
     try {
       if (fault === undefined) await releases.keep();
     } catch (error) {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { faultOf, finalFaultOf } from '../../../node-agent/update/trial.ts';
+import { faultOf, finalFaultOf, isPassing } from '../../../node-agent/update/trial.ts';
 
 const well = { connected: true, made: 3, failed: 1 };
 
@@ -16,5 +16,11 @@ describe('a release on trial', () => {
     expect(finalFaultOf({ ...well, connected: false }, true)).toMatch(/no connection/);
     expect(finalFaultOf(well, false)).toMatch(/does not answer/);
     expect(finalFaultOf({ ...well, made: 0, failed: 1 }, true)).toMatch(/could not do the work/);
+  });
+
+  it('is tried again where it was not connected, and not where it ended', () => {
+    expect(isPassing(finalFaultOf({ ...well, connected: false }, true)!)).toBe(true);
+    expect(isPassing('it was not online within 45 s')).toBe(true);
+    expect(isPassing('it ended by itself, with exit code 3')).toBe(false);
   });
 });
