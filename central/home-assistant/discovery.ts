@@ -228,7 +228,10 @@ function statistic(topics: Topics, camera: string, ...keys: readonly string[]): 
 
 /** The version that runs, and whether there is another one; it is installed by `tessera update`. */
 function updateEntity(topic: string): Component {
-  return { platform: 'update', name: 'Version', entity_category: 'diagnostic', title: 'Tessera', state_topic: topic };
+  const fixed = { platform: 'update', name: 'Version', entity_category: 'diagnostic', title: 'Tessera' };
+  // Home Assistant takes no message with a field that it does not know.
+  const template = "{{ dict(value_json.items() | rejectattr(0, 'eq', 'v')) | tojson }}";
+  return { ...fixed, state_topic: topic, value_template: template };
 }
 
 /** The document of a node. */

@@ -42,7 +42,12 @@ export const entityConfig = z.union([
     payload_on: z.string().optional(),
     payload_off: z.string().optional(),
   }),
-  z.strictObject({ ...entity('update'), state_topic: topic, title: z.string().max(255) }),
+  z.strictObject({
+    ...entity('update'),
+    state_topic: topic,
+    title: z.string().max(255),
+    value_template: template,
+  }),
   z.strictObject({ ...entity('image'), image_topic: topic, content_type: z.literal('image/jpeg') }),
   z.strictObject({
     ...entity('event'),

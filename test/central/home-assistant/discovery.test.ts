@@ -98,6 +98,8 @@ describe('discovery', () => {
       [central.refused_models!.value_template, { models: { person: { state: 'served' } } }, 'OFF'],
       [central.left_out_nodes!.value_template, messages.get('left-out'), 'ON'],
       [central.left_out_nodes!.value_template, { nodes: {} }, 'OFF'],
+      // With a field that it does not know, Home Assistant drops the whole message.
+      [node.components.version!.value_template, { v: 1, in_progress: true }, '{"in_progress": true}'],
     ];
     const event = [String(front.objects!.value_template), JSON.stringify(messages.get('object-event'))] as const;
     const [said, ...states] = render(
