@@ -214,6 +214,14 @@ async function openFrame(frame: PictureFrame, limits: FrameLimits): Promise<Sour
   return frame.format === 'jpeg' || frame.format === 'png' ? openEncoded(frame.d, limits) : openRaw(frame, limits);
 }
 
+/**
+ * A copy in memory of its own: that of native code cannot be moved to another thread. sharp's own copy
+ * (`toUint8Array`, seen in 0.35.5) leaves the memory of each picture behind.
+ */
+function ownBytes(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
+}
+
 /** Pixels [h, w, 3] of a pipeline, in the frame's order of channels. */
 async function rgbOf({ format, d }: PictureFrame, source: Size, pipeline: Sharp): Promise<Uint8Array> {
   try {
@@ -223,10 +231,10 @@ async function rgbOf({ format, d }: PictureFrame, source: Size, pipeline: Sharp)
         .toColourspace('srgb')
         .timeout({ seconds: TIMEOUT_S })
         .raw({ depth: 'uchar' })
-        .toUint8Array(),
+        .toBuffer({ resolveWithObject: true }),
     );
     if (info.channels !== 3) throw new Error(`${info.channels} channels after conversion to RGB`);
-    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    return ownBytes(data);
   } catch (error) {
     throw unreadable(payloadKind(d) ?? format, error);
   }
@@ -272,17 +280,17 @@ export async function thumbnail(frame: PictureFrame, side: number, quality: numb
       .toColourspace('srgb')
       .timeout({ seconds: TIMEOUT_S })
       .jpeg({ quality })
-      .toUint8Array()
-      .then(({ data }) => data),
+      .toBuffer()
+      .then(ownBytes),
   );
 }
 
 /** A JPEG of RGB pixels [height, width, 3]; `quality` 1 to 100. */
 export async function encodeJpeg(rgb: Uint8Array, width: number, height: number, quality: number): Promise<Uint8Array> {
-  const { data } = await sharp(rgb, { raw: { width, height, channels: 3 } })
+  const jpeg = await sharp(rgb, { raw: { width, height, channels: 3 } })
     .jpeg({ quality })
-    .toUint8Array();
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    .toBuffer();
+  return ownBytes(jpeg);
 }
 
 /** Width and height of a JPEG or PNG after EXIF turning. Throws as `decodeFrame` does. */
