@@ -209,6 +209,7 @@ describe('tessera nodes', () => {
     load_average: [1, 1, 1],
     memory_percent: 20,
     memory_used_mb: 800,
+    rss_mb: 120,
     temp_c: null,
     throttled: '0x0',
     queue: 0,
@@ -229,7 +230,9 @@ describe('tessera nodes', () => {
     const { code, stdout, stderr } = await runCli(['nodes', '--broker', url], { cwd });
     clearInterval(beating);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^pi-1 +online +edge +Raspberry Pi 4 \(4 cores\) +42 +20 +- +0 +3\.3 +scenes$/m);
+    expect(stdout).toMatch(
+      /^pi-1 +online +0\.1\.0 +edge +Raspberry Pi 4 \(4 cores\) +42 +20 +120 +- +0 +3\.3 +scenes$/m,
+    );
     expect(stdout).toMatch(/^pi-2 +offline/m);
     expect(stderr).toMatch(/no central is online/);
   });
