@@ -19,12 +19,12 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-/** Writes the first `count` bytes and stops; returns the name of the remaining file. */
+/** Writes the first `count` bytes and stops; returns the name of the remaining file, which bears this process's id. */
 async function bring(count: number, data = bytes): Promise<string> {
   const writer = await store.receive(sha, bytes.length);
   await writer.write(0, data.subarray(0, count));
   await writer.abort();
-  return (await readdir(folder)).find((name) => name.startsWith('part-'))!;
+  return (await readdir(folder)).find((name) => name.split('-')[3] === `${process.pid}`)!;
 }
 
 /** Assigns a remaining file to another process of this host. */
