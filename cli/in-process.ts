@@ -1,13 +1,27 @@
-import type { ServedModel } from '../central/served-model.ts';
+import { rm } from 'node:fs/promises';
+import { type LoadRequest, loadServedModel, type ServedModel } from '../central/served-model.ts';
 import { confidence } from '../central/tasks/classify.ts';
 import { findCodec } from '../shared/codec/codecs.ts';
 import type { Model } from '../shared/onnx/model.ts';
 import { writeModel } from '../shared/onnx/write.ts';
 import type { CompiledPlan } from '../shared/plan/compiled-plan.ts';
+import { openBlobStore } from '../shared/runtime/blob-store.ts';
+import { makeTemporaryFolder } from '../shared/runtime/folder.ts';
 import { loadSession, type Session } from '../shared/runtime/ort.ts';
+import { openSigningKey } from '../shared/runtime/signature.ts';
 import { boxShape, crop, paste, type Tensor } from '../shared/tensor/tensor.ts';
 import { runStage } from '../shared/tiling/reference.ts';
 import { buildStage } from '../shared/tiling/stage.ts';
+
+/** Loads a model with its weights in memory, where no central keeps them. Throws what `loadServedModel` throws. */
+export async function loadInProcess(request: LoadRequest): Promise<ServedModel> {
+  const folder = await makeTemporaryFolder('tessera-model-');
+  try {
+    return await loadServedModel(request, await openBlobStore(folder), await openSigningKey(folder));
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
 
 /** What a plan computes for one frame. */
 export interface ComputedFrame {

@@ -111,7 +111,7 @@ def classes_at(paths: list[Path], picture_size: tuple[int, int]) -> tuple[list[s
     return [], int(read_records(paths, picture_size).labels.max()) + 1
 
 
-def whole_percent(points: list[dict]) -> list[dict]:
+def every_tenth(points: list[dict]) -> list[dict]:
     """Every tenth point of an exit's curve, for people."""
     return [point for point in points if round(100 * point["threshold"]) % 10 == 0]
 
@@ -210,7 +210,7 @@ def main() -> None:
         expected = expected_answers(given, leaves)
         with_exit = {"with_exit": round(figures["accuracy"], 4), "leave_early": round(figures["left"], 4)}
         print(f"exit: on {selected_on}\nthreshold  end there  accuracy   loss  at most (points, 95 %)")
-        for point in whole_percent(report["exit"]["curve"]):
+        for point in every_tenth(report["exit"]["curve"]):
             shares = (100 * point[name] for name in ("left", "accuracy", "loss", "loss_at_most"))
             print("{:9.2f}  {:7.1f} %  {:6.2f} %  {:5.2f}  {:7.2f}".format(point["threshold"], *shares))
         if threshold == 1.0:

@@ -1,14 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { choosePlan, type PlanRequest } from '../../central/planner/default-plan.ts';
-import { loadServedModel } from '../../central/served-model.ts';
-import { type ComputedFrame, openPlan } from '../../cli/in-process.ts';
+import { type ComputedFrame, loadInProcess, openPlan } from '../../cli/in-process.ts';
 import { loadModel } from '../../cli/library/library.ts';
 import type { ModelCard } from '../../shared/model/card.ts';
-import { openBlobStore } from '../../shared/runtime/blob-store.ts';
 import { loadModelFile } from '../../shared/runtime/package.ts';
-import { openSigningKey } from '../../shared/runtime/signature.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
 
 /** A model with the plan that central would choose for it. */
@@ -33,26 +27,19 @@ export function interleaved(planes: Uint8Array): Uint8Array {
 export async function loadDeployed(folder: string, request: Partial<PlanRequest> = {}): Promise<DeployedNetwork> {
   const loaded = await loadModel(folder, { modelsDirs: [] });
   const { card, labels } = loaded;
-  const scratch = await mkdtemp(join(tmpdir(), 'tessera-deployed-'));
-  try {
-    const model = await loadModelFile(loaded.modelPath);
-    const store = await openBlobStore(join(scratch, 'blobs'));
-    const wanted = { name: card.name, card, labels, model, picture: true };
-    const served = await loadServedModel(wanted, store, await openSigningKey(scratch));
-    const compiled = choosePlan(served, { nodeCount: 4, ...request });
-    const inProcess = await openPlan(compiled, served, 1);
-    const { input } = served;
-    return {
-      card,
-      labels,
-      plan: compiled.plan.reason,
-      size: [input.shape[1]!, input.shape[2]!],
-      ask: (pixels) => inProcess.run({ dtype: input.dtype, shape: input.shape, data: pixels }),
-      release: () => inProcess.release(),
-    };
-  } finally {
-    await rm(scratch, { recursive: true, force: true });
-  }
+  const model = await loadModelFile(loaded.modelPath);
+  const served = await loadInProcess({ name: card.name, card, labels, model, picture: true });
+  const compiled = choosePlan(served, { nodeCount: 4, ...request });
+  const inProcess = await openPlan(compiled, served, 1);
+  const { input } = served;
+  return {
+    card,
+    labels,
+    plan: compiled.plan.reason,
+    size: [input.shape[1]!, input.shape[2]!],
+    ask: (pixels) => inProcess.run({ dtype: input.dtype, shape: input.shape, data: pixels }),
+    release: () => inProcess.release(),
+  };
 }
 
 /** Index of the first largest value of a float32 tensor. */

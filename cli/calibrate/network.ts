@@ -1,7 +1,6 @@
-import { rm } from 'node:fs/promises';
 import { choosePlan } from '../../central/planner/default-plan.ts';
 import { withoutExits } from '../../central/planner/exits.ts';
-import { type LoadRequest, loadServedModel, type ServedModel } from '../../central/served-model.ts';
+import type { LoadRequest, ServedModel } from '../../central/served-model.ts';
 import { decodeTask } from '../../central/tasks/task.ts';
 import { clipCodes, encodeClipCodes, valuesOf } from '../../shared/codec/clip.ts';
 import { findCodec } from '../../shared/codec/codecs.ts';
@@ -10,13 +9,11 @@ import type { ClipSpec, CodecSpec } from '../../shared/codec/spec.ts';
 import { TesseraError } from '../../shared/errors.ts';
 import { extractSegment } from '../../shared/onnx/extract.ts';
 import { writeModel } from '../../shared/onnx/write.ts';
-import { openBlobStore } from '../../shared/runtime/blob-store.ts';
-import { makeTemporaryFolder } from '../../shared/runtime/folder.ts';
 import { loadSession } from '../../shared/runtime/ort.ts';
-import { openSigningKey } from '../../shared/runtime/signature.ts';
 import { boxShape, byteLength, crop, type Tensor } from '../../shared/tensor/tensor.ts';
 import type { Region } from '../../shared/tiling/form.ts';
 import type { Grid } from '../../shared/tiling/grid.ts';
+import { loadInProcess } from '../in-process.ts';
 import { differences, type Measure, type Outcome } from './tally.ts';
 
 /**
@@ -24,9 +21,8 @@ import { differences, type Measure, type Outcome } from './tally.ts';
  * what `loadServedModel` throws.
  */
 export async function openNetwork(request: LoadRequest): Promise<ServedModel> {
-  const folder = await makeTemporaryFolder('tessera-calibrate-');
   try {
-    const served = await loadServedModel(request, await openBlobStore(folder), await openSigningKey(folder));
+    const served = await loadInProcess(request);
     const { card, ...trunk } = withoutExits(served);
     // Only the network itself, without the tiles for which it was retrained.
     return { ...trunk, card: { ...card, tiles: [], exits: [], calibrated: [] } };
@@ -42,8 +38,6 @@ export async function openNetwork(request: LoadRequest): Promise<ServedModel> {
         cause: error,
       },
     );
-  } finally {
-    await rm(folder, { recursive: true, force: true });
   }
 }
 

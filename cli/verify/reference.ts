@@ -1,15 +1,11 @@
-import { rm } from 'node:fs/promises';
 import { choosePlan } from '../../central/planner/default-plan.ts';
-import { type LoadRequest, loadServedModel, type ServedModel } from '../../central/served-model.ts';
+import type { LoadRequest } from '../../central/served-model.ts';
 import { decodeTask } from '../../central/tasks/task.ts';
-import { openBlobStore } from '../../shared/runtime/blob-store.ts';
-import { makeTemporaryFolder } from '../../shared/runtime/folder.ts';
 import { decodeFrame } from '../../shared/runtime/image.ts';
-import { openSigningKey } from '../../shared/runtime/signature.ts';
 import type { Tensor } from '../../shared/tensor/tensor.ts';
 import type { FrameFile } from '../frame-files.ts';
 import type { Answer } from '../frames.ts';
-import { openPlan } from '../in-process.ts';
+import { loadInProcess, openPlan } from '../in-process.ts';
 
 /** What was computed for one picture: the network's outputs by their names in the user's file, and what they say. */
 export interface Computed {
@@ -38,7 +34,7 @@ export async function trainedReference(
   threads: number,
   progress: (done: number) => void,
 ): Promise<Computed[]> {
-  const served = await loadedHere(request);
+  const served = await loadInProcess(request);
   const { card, labels, input, outputs, names } = served;
   const [, height, width] = input.shape;
   const { color, resize, crop } = card.input;
@@ -66,14 +62,4 @@ export async function trainedReference(
     await plan.release();
   }
   return all;
-}
-
-/** The model with its weights in memory; those of a central lie in its store. */
-async function loadedHere(request: LoadRequest): Promise<ServedModel> {
-  const folder = await makeTemporaryFolder('tessera-verify-');
-  try {
-    return await loadServedModel(request, await openBlobStore(folder), await openSigningKey(folder));
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
 }

@@ -284,7 +284,7 @@ export class Updater {
   #say(state: Omit<UpdateReport, 'v' | 'version' | 'previous' | 'since'>): void {
     const { previous } = this.#releases ?? {};
     const { since } = this.#manifest ?? {};
-    const before = JSON.stringify(this.#report);
+    const before = this.#report;
     this.#report = {
       v: 1,
       version: packageVersion(),
@@ -292,14 +292,10 @@ export class Updater {
       ...(previous === undefined ? {} : { previous }),
       ...(since === undefined ? {} : { since }),
     };
-    if (state.bytes !== undefined && !this.#isStep(before, state.bytes, state.of!)) return;
-    if (JSON.stringify(this.#report) !== before) this.#publish();
-  }
-
-  /** Progress is published in steps of a twentieth. */
-  #isStep(before: string, bytes: number, of: number): boolean {
-    const { bytes: earlier = 0 } = JSON.parse(before) as UpdateReport;
-    return Math.floor((20 * earlier) / of) < Math.floor((20 * bytes) / of);
+    const { bytes, of = 0 } = state;
+    // Progress is published in steps of a twentieth.
+    if (bytes !== undefined && Math.floor((20 * (before.bytes ?? 0)) / of) >= Math.floor((20 * bytes) / of)) return;
+    if (JSON.stringify(this.#report) !== JSON.stringify(before)) this.#publish();
   }
 
   #publish(): void {

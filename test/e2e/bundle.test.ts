@@ -11,6 +11,7 @@ import { mountedVolume } from '../../cli/flash/boot-volume.ts';
 import { makeCards } from '../../cli/flash/make-cards.ts';
 import { prepareCard } from '../../cli/flash/prepare-card.ts';
 import { makeJoinToken } from '../../shared/config/join.ts';
+import type { Bus } from '../../shared/ports.ts';
 import { silentLog } from '../../shared/ports.ts';
 import { connectBus } from '../../shared/runtime/mqtt.ts';
 import { hashSecret, newSecret } from '../../shared/runtime/secret.ts';
@@ -79,6 +80,15 @@ async function addLibraries(root: string, file: string): Promise<void> {
   }
 }
 
+/** Resolves when a node says that it is online. */
+function untilOnline(bus: Bus, node: string): Promise<void> {
+  return new Promise((resolve) => {
+    void bus.subscribe(`tessera/node/${node}/status`, 1, ({ payload }) => {
+      if (Buffer.from(payload).toString() === 'online') resolve();
+    });
+  });
+}
+
 describe.skipIf(lacks.length > 0)(`bundles${lacks.length > 0 ? ` (skipped: no ${lacks.join(', ')})` : ''}`, () => {
   let x64: string;
   beforeAll(async () => {
@@ -134,11 +144,7 @@ describe.skipIf(lacks.length > 0)(`bundles${lacks.length > 0 ? ` (skipped: no ${
       env: { ...process.env, STATE_DIRECTORY: join(folder, 'state') },
     });
     try {
-      await new Promise<void>((resolve) => {
-        void bus.subscribe('tessera/node/bundled/status', 1, ({ payload }) => {
-          if (Buffer.from(payload).toString() === 'online') resolve();
-        });
-      });
+      await untilOnline(bus, 'bundled');
     } finally {
       agent.kill();
       await once(agent, 'exit');
@@ -188,11 +194,7 @@ describe.skipIf(lacks.length > 0)(`bundles${lacks.length > 0 ? ` (skipped: no ${
         { stdio: 'inherit', env: { ...process.env, STATE_DIRECTORY: join(folder, 'card-state') } },
       );
       try {
-        await new Promise<void>((resolve) => {
-          void bus.subscribe('tessera/node/pi-1/status', 1, ({ payload }) => {
-            if (Buffer.from(payload).toString() === 'online') resolve();
-          });
-        });
+        await untilOnline(bus, 'pi-1');
       } finally {
         agent.kill();
         await once(agent, 'exit');

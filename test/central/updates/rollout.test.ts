@@ -1,20 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { MOST_LOADING, rolloutStep, scopeOf, type UpdatingNode } from '../../../central/updates/rollout.ts';
 import type { UpdateManifest, UpdateReport } from '../../../shared/protocol/messages/update.ts';
+import { announced } from '../../support/update-manifest.ts';
 
-const SINCE = 7;
-const manifest: UpdateManifest = {
-  v: 1,
-  action: 'install',
-  version: '0.2.0',
-  releases: {},
-  canary: 0,
-  rollout: 100,
-  paused: false,
-  since: SINCE,
-  prepare: [],
-  turn: [],
-};
+const manifest = announced;
+const SINCE = manifest.since;
 
 const reportOf = (state: UpdateReport['state'], version = '0.1.0'): UpdateReport => ({
   v: 1,

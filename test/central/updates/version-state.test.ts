@@ -1,19 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { versionStateOf } from '../../../central/updates/version-state.ts';
-import type { UpdateManifest, UpdateReport } from '../../../shared/protocol/messages/update.ts';
+import type { UpdateReport } from '../../../shared/protocol/messages/update.ts';
+import { announced } from '../../support/update-manifest.ts';
 
-const manifest: UpdateManifest = {
-  v: 1,
-  action: 'install',
-  version: '0.2.0',
-  releases: {},
-  canary: 0,
-  rollout: 100,
-  paused: false,
-  since: 7,
-  prepare: [],
-  turn: [],
-};
+const manifest = announced;
 const idle: UpdateReport = { v: 1, version: '0.1.0', state: 'idle' };
 
 describe('the version of a node', () => {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { aimOf, type Standing } from '../../../node-agent/update/aim.ts';
 import type { UpdateManifest } from '../../../shared/protocol/messages/update.ts';
 import type { Release } from '../../../shared/update/release.ts';
+import { announced } from '../../support/update-manifest.ts';
 
 const PLATFORM = 'linux-arm64';
 const SHA = 'a'.repeat(64);
@@ -14,16 +15,8 @@ const standing: Standing = {
   failed: undefined,
 };
 const manifest: UpdateManifest = {
-  v: 1,
-  action: 'install',
-  version: '0.2.0',
+  ...announced,
   releases: { [PLATFORM]: { text: '', signature: '', url: 'http://here/a' } },
-  canary: 0,
-  rollout: 100,
-  paused: false,
-  since: 7,
-  prepare: [],
-  turn: [],
 };
 const release: Release = {
   version: '0.2.0',
